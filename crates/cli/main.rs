@@ -1,0 +1,2 @@
+//! The `tsdb` program: flags, wiring, signals, exit codes.
+fn main() {}

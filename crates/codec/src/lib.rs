@@ -1,0 +1,1 @@
+//! Bit streams, varints and chunk encodings of tsdb: bytes in, columns out.

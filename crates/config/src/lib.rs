@@ -1,0 +1,1 @@
+//! Prometheus YAML configuration: parsed, defaulted, checked.

@@ -1,0 +1,134 @@
+//! Floats as Prometheus prints and reads them (Go's `strconv`).
+
+use std::fmt::Write as _;
+
+/// Appends the shortest decimal form that reads back to the same bits, as Prometheus writes sample
+/// values in the HTTP API: positional when `1e-6 <= |v| < 1e21` or `v` is zero, else with a
+/// two-digit exponent (`1e+300`, `1e-09`); `NaN`, `+Inf`, `-Inf`.
+pub fn write_float(out: &mut String, v: f64) {
+    let abs = v.abs();
+    if !v.is_finite() {
+        write_special(out, v);
+    } else if abs == 0.0 || (1e-6..1e21).contains(&abs) {
+        // Rust's `Display` is shortest round-trip and always positional.
+        let _ = write!(out, "{v}");
+    } else {
+        write_exponent(out, v);
+    }
+}
+
+/// [`write_float`] into a fresh string.
+pub fn format_float(v: f64) -> String {
+    let mut out = String::with_capacity(24);
+    write_float(&mut out, v);
+    out
+}
+
+/// Appends `v` always in positional form, as Prometheus prints scalars and `count_values` labels.
+pub fn write_float_positional(out: &mut String, v: f64) {
+    if v.is_finite() {
+        let _ = write!(out, "{v}");
+    } else {
+        write_special(out, v);
+    }
+}
+
+/// Appends `v` in Go's `%g` form with shortest digits: exponent form when the exponent is below -4
+/// or at least 21.
+pub fn write_float_general(out: &mut String, v: f64) {
+    let abs = v.abs();
+    if !v.is_finite() {
+        write_special(out, v);
+    } else if abs == 0.0 || (1e-4..1e21).contains(&abs) {
+        let _ = write!(out, "{v}");
+    } else {
+        write_exponent(out, v);
+    }
+}
+
+/// Go's exponent form: at least two exponent digits, always signed.
+pub fn write_exponent(out: &mut String, v: f64) {
+    let text = format!("{v:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    out.push_str(mantissa);
+    let (sign, digits) = match exponent.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', exponent),
+    };
+    let _ = write!(out, "e{sign}{digits:0>2}");
+}
+
+fn write_special(out: &mut String, v: f64) {
+    out.push_str(if v.is_nan() {
+        "NaN"
+    } else if v > 0.0 {
+        "+Inf"
+    } else {
+        "-Inf"
+    });
+}
+
+/// Reads a float as Go's `ParseFloat(s, 64)` does, without hexadecimal and underscores: decimal
+/// forms, and `inf`, `infinity`, `nan` in any case with an optional sign. Overflow to infinity is
+/// an error (`None`), underflow is zero.
+pub fn parse_float(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let first = unsigned.bytes().next()?;
+    if first.is_ascii_digit() || first == b'.' {
+        let v: f64 = text.parse().ok()?;
+        return v.is_finite().then_some(v);
+    }
+    let negative = text.starts_with('-');
+    if unsigned.eq_ignore_ascii_case("inf") || unsigned.eq_ignore_ascii_case("infinity") {
+        Some(if negative {
+            f64::NEG_INFINITY
+        } else {
+            f64::INFINITY
+        })
+    } else if unsigned.eq_ignore_ascii_case("nan") && unsigned.len() == text.len() {
+        Some(f64::from_bits(NORMAL_NAN_BITS))
+    } else {
+        None
+    }
+}
+
+/// Bits of the NaN that Prometheus stores for a value written as `NaN`.
+pub const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_the_http_api() {
+        for (v, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (1.0, "1"),
+            (0.1, "0.1"),
+            (1e-6, "0.000001"),
+            (9.9e-7, "9.9e-07"),
+            (1e21, "1e+21"),
+            (1e20, "100000000000000000000"),
+            (1e300, "1e+300"),
+            (-1.5e-9, "-1.5e-09"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(format_float(v), text);
+        }
+    }
+
+    #[test]
+    fn reads_as_go() {
+        assert_eq!(parse_float("1E+2"), Some(100.0));
+        assert_eq!(parse_float(".5"), Some(0.5));
+        assert_eq!(parse_float("5."), Some(5.0));
+        assert_eq!(parse_float("-Infinity"), Some(f64::NEG_INFINITY));
+        assert_eq!(parse_float("nan").map(f64::to_bits), Some(NORMAL_NAN_BITS));
+        for bad in ["", "1e999", "0x10", "1_0", "-nan", "+", "e5", "1 "] {
+            assert_eq!(parse_float(bad), None, "{bad}");
+        }
+    }
+}

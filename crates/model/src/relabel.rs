@@ -1,0 +1,1 @@
+//! Relabelling rules and how they change a label set (Prometheus, `relabel_config`).

@@ -1,0 +1,1 @@
+//! Target pools and scrape loops of tsdb.

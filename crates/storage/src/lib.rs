@@ -1,0 +1,1 @@
+//! The store of tsdb: log, head and index behind Db.

@@ -1,0 +1,1 @@
+//! Test tools of tsdb: fault-injecting disk, .test runner, series generators.

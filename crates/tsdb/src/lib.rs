@@ -1,0 +1,1 @@
+//! An embeddable metrics time-series database: exact, durable, PromQL.
