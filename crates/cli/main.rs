@@ -1,2 +1,28 @@
 //! The `tsdb` program: flags, wiring, signals, exit codes.
-fn main() {}
+
+mod flags;
+mod host_config;
+mod logging;
+mod query;
+mod render;
+mod serve;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = match flags::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // `--help` and `--version` come this way too. Prometheus exits with 1 on a bad flag.
+            let _ = e.print();
+            return ExitCode::from(u8::from(e.use_stderr()));
+        }
+    };
+    match cli.command {
+        flags::Command::Serve(args) => serve::run(*args),
+        flags::Command::Query(args) => query::run(&args),
+    }
+}

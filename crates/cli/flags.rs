@@ -1,0 +1,291 @@
+//! The command line as it is typed. Flags that Prometheus has are spelled as Prometheus spells them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use tsdb_model::parse_duration_ms;
+
+/// An exact, durable metrics database: Prometheus's API and PromQL in one small program.
+#[derive(Debug, Parser)]
+#[command(name = "tsdb", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Scrape, store and answer queries over the Prometheus HTTP API.
+    ///
+    /// Without --config.file it scrapes itself and the machine it runs on.
+    Serve(Box<ServeArgs>),
+    /// Evaluate a PromQL expression against a server, or straight from a data directory.
+    Query(QueryArgs),
+}
+
+/// Settings of `tsdb serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Prometheus configuration file (YAML). Reloaded on SIGHUP.
+    #[arg(long = "config.file", value_name = "FILE", help_heading = "Configuration")]
+    pub(crate) config_file: Option<PathBuf>,
+
+    /// Do not collect metrics of this machine.
+    #[arg(long, help_heading = "Configuration")]
+    pub(crate) no_host_metrics: bool,
+
+    /// Features to switch on, separated by commas; unknown ones are reported and ignored.
+    #[arg(
+        long = "enable-feature",
+        value_name = "NAME,..",
+        value_delimiter = ',',
+        help_heading = "Configuration"
+    )]
+    pub(crate) enable_feature: Vec<String>,
+
+    /// Directory of the data.
+    #[arg(
+        long = "storage.tsdb.path",
+        value_name = "DIR",
+        default_value = "data",
+        help_heading = "Storage"
+    )]
+    pub(crate) storage_path: PathBuf,
+
+    /// How long samples are kept.
+    #[arg(
+        long = "storage.tsdb.retention.time",
+        value_name = "DURATION",
+        default_value = "15d",
+        value_parser = duration,
+        help_heading = "Storage"
+    )]
+    pub(crate) retention: i64,
+
+    /// What a power cut may cost. A killed process loses nothing in any mode.
+    #[arg(
+        long = "storage.tsdb.wal-sync",
+        value_name = "MODE",
+        default_value = "interval",
+        help_heading = "Storage"
+    )]
+    pub(crate) wal_sync: WalSyncArg,
+
+    /// Address to listen on; may be repeated.
+    #[arg(
+        long = "web.listen-address",
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:9090",
+        value_parser = listen_address,
+        help_heading = "Web"
+    )]
+    pub(crate) listen: Vec<SocketAddr>,
+
+    /// Allow shutdown and reload over HTTP (/-/quit, /-/reload).
+    #[arg(long = "web.enable-lifecycle", help_heading = "Web")]
+    pub(crate) enable_lifecycle: bool,
+
+    /// Regular expression of origins that browsers may query from; fully anchored.
+    #[arg(
+        long = "web.cors.origin",
+        value_name = "REGEX",
+        default_value = ".*",
+        help_heading = "Web"
+    )]
+    pub(crate) cors_origin: String,
+
+    /// How far an instant query looks back for the newest sample.
+    #[arg(
+        long = "query.lookback-delta",
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = duration,
+        help_heading = "Queries"
+    )]
+    pub(crate) lookback_delta: i64,
+
+    /// Longest time a query may take.
+    #[arg(
+        long = "query.timeout",
+        value_name = "DURATION",
+        default_value = "2m",
+        value_parser = duration,
+        help_heading = "Queries"
+    )]
+    pub(crate) query_timeout: i64,
+
+    /// Queries that may run at the same time; more wait.
+    #[arg(
+        long = "query.max-concurrency",
+        value_name = "N",
+        default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Queries"
+    )]
+    pub(crate) max_concurrency: u32,
+
+    /// Most samples one query may hold in memory.
+    #[arg(
+        long = "query.max-samples",
+        value_name = "N",
+        default_value_t = 50_000_000,
+        help_heading = "Queries"
+    )]
+    pub(crate) max_samples: usize,
+
+    /// Least severity that is logged.
+    #[arg(
+        long = "log.level",
+        value_name = "LEVEL",
+        default_value = "info",
+        help_heading = "Logging"
+    )]
+    pub(crate) log_level: LogLevel,
+
+    /// Format of log lines.
+    #[arg(
+        long = "log.format",
+        value_name = "FORMAT",
+        default_value = "logfmt",
+        help_heading = "Logging"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Settings of `tsdb query`.
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// The PromQL expression.
+    pub(crate) expr: String,
+
+    /// Server to ask.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    pub(crate) url: String,
+
+    /// Read this data directory instead of asking a server; works without one, after a crash, and
+    /// beside a running one.
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Evaluate at this time: Unix seconds, RFC 3339, `now`, or relative (`-1h`).
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["start", "end", "step", "since"],
+        allow_hyphen_values = true)]
+    pub(crate) time: Option<String>,
+
+    /// First time of a range query.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) start: Option<String>,
+
+    /// Last time of a range query; now when absent.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) end: Option<String>,
+
+    /// Distance of the points of a range query; about 240 points when absent.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) step: Option<i64>,
+
+    /// Range query over this long until now (or until --end).
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "start")]
+    pub(crate) since: Option<i64>,
+
+    /// How to print the result.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: OutputFormat,
+
+    /// Experimental parts of PromQL to switch on with --dir, named as for `serve`.
+    #[arg(long = "enable-feature", value_name = "NAME,..", value_delimiter = ',')]
+    pub(crate) enable_feature: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// Aligned for people; a range result on a terminal is drawn as a chart.
+    Table,
+    /// The `data` object of the HTTP API.
+    Json,
+    /// One line per sample.
+    Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WalSyncArg {
+    /// Each commit is synced before it is answered.
+    Always,
+    /// Commits of a few milliseconds are synced together before they are answered.
+    Group,
+    /// Synced each second.
+    Interval,
+    /// Left to the operating system.
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Logfmt,
+    Json,
+}
+
+/// A positive Prometheus duration, or seconds as a number; in milliseconds.
+fn duration(text: &str) -> Result<i64, String> {
+    let ms = match text.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() => (seconds * 1000.0).round() as i64,
+        _ => parse_duration_ms(text).map_err(|e| e.to_string())?,
+    };
+    if ms > 0 { Ok(ms) } else { Err("must be greater than 0".into()) }
+}
+
+/// `IP:PORT`; `:PORT` means all addresses, `localhost` the loopback one.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let full = match text.rsplit_once(':') {
+        Some(("", port)) => format!("0.0.0.0:{port}"),
+        Some(("localhost", port)) => format!("127.0.0.1:{port}"),
+        _ => text.to_string(),
+    };
+    full.parse().map_err(|_| "expected IP:PORT, for example 127.0.0.1:9090 or :9090".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn prometheus_spellings() {
+        let cli = Cli::try_parse_from([
+            "tsdb",
+            "serve",
+            "--config.file=p.yml",
+            "--storage.tsdb.retention.time=30d",
+            "--web.listen-address=:9999",
+            "--query.lookback-delta=1m",
+        ])
+        .unwrap();
+        let Command::Serve(args) = cli.command else { panic!("serve") };
+        assert_eq!(args.retention, 30 * 86_400_000);
+        assert_eq!(args.listen, ["0.0.0.0:9999".parse().unwrap()]);
+        assert_eq!(args.lookback_delta, 60_000);
+    }
+
+    #[test]
+    fn durations_must_be_positive() {
+        assert!(duration("0").is_err());
+        assert!(duration("-5").is_err());
+        assert_eq!(duration("0.5"), Ok(500));
+        assert_eq!(duration("1h"), Ok(3_600_000));
+    }
+}
