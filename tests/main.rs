@@ -4,6 +4,7 @@
 mod api;
 mod cli;
 mod crash;
+mod peers;
 mod scrape;
 mod support;
 mod workspace;
