@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod duration;
 pub mod exemplar;
+pub mod expand;
 pub mod float;
 pub mod histogram;
 pub mod labels;
