@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::support::{Pages, Server, escape, free_port, http, http_get, wait_for, write};
 
 mod generate;
+mod node;
 
 use generate::{Generator, exposition};
 
