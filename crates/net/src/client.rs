@@ -42,7 +42,7 @@ impl Default for ClientOptions {
             user_agent: "tsdb".to_string(),
             max_redirects: 10,
             max_idle_per_host: 2,
-            idle_timeout: Duration::from_secs(300),
+            idle_timeout: Duration::from_mins(5),
         }
     }
 }
@@ -369,16 +369,20 @@ fn bare(error: &std::io::Error) -> String {
     text.to_lowercase()
 }
 
+/// What an early end of the connection is called.
+const EOF: &str = "EOF";
+
 /// A hyper error by its innermost cause, in Go's words where there are some.
 fn describe(error: &hyper::Error) -> String {
     if error.is_incomplete_message() {
-        return "EOF".to_string();
+        return EOF.to_string();
     }
     let mut cause: &dyn StdError = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
     match cause.downcast_ref::<std::io::Error>() {
+        Some(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => EOF.to_string(),
         Some(io) => bare(io),
         None => cause.to_string(),
     }
@@ -414,9 +418,9 @@ async fn read_whole(
         Output::Plain(sink)
     };
     while let Some(frame) = incoming.frame().await {
-        let frame = frame.map_err(|e| match describe(&e) {
-            eof if eof == "EOF" => FetchError::Body("unexpected EOF".to_string()),
-            other => FetchError::Body(other),
+        let frame = frame.map_err(|e| match describe(&e).as_str() {
+            EOF => FetchError::Body("unexpected EOF".to_string()),
+            other => FetchError::Body(other.to_string()),
         })?;
         let Ok(data) = frame.into_data() else {
             continue;

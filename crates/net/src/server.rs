@@ -75,8 +75,8 @@ impl Default for ServerOptions {
             max_connections: 512,
             max_header_bytes: 128 << 10,
             header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(300),
-            write_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_mins(5),
+            write_timeout: Duration::from_mins(1),
             stop_timeout: Duration::from_secs(10),
         }
     }
@@ -315,3 +315,6 @@ pub async fn read_body(
     let read = tokio::time::timeout(timeout, read).await;
     read.unwrap_or(Err(ReadBodyError::TimedOut))
 }
+
+#[cfg(test)]
+mod tests;
