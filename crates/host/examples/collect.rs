@@ -1,4 +1,5 @@
-//! Prints the page of this machine; with a number, collects that often instead and prints the cost.
+//! `collect [ROOT [ROUNDS]]` prints the page of the machine below ROOT (`/`); with ROUNDS it
+//! collects that often instead and prints the cost of one.
 
 #![expect(clippy::print_stdout, reason = "a program run by hand")]
 
@@ -8,8 +9,9 @@ use std::time::Instant;
 use tsdb_host::HostCollector;
 
 fn main() {
-    let host = HostCollector::new(Path::new("/"));
-    let Some(rounds) = std::env::args().nth(1).and_then(|n| n.parse::<u32>().ok()) else {
+    let root = std::env::args().nth(1).unwrap_or_else(|| "/".to_string());
+    let host = HostCollector::new(Path::new(&root));
+    let Some(rounds) = std::env::args().nth(2).and_then(|n| n.parse::<u32>().ok()) else {
         print!("{}", host.collect());
         return;
     };

@@ -159,3 +159,27 @@ fn write_outcomes(page: &mut Page, outcomes: &[(&str, f64, bool)]) {
         page.sample(&[("collector", name)], f64::from(u8::from(*success)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warns_once_per_collector_and_kind() {
+        let host = HostCollector::new(Path::new("/nonexistent"));
+        let kinds = || host.warned.lock().unwrap().len();
+        host.report(
+            "a",
+            &CollectError::NoData {
+                what: "x".to_string(),
+            },
+        );
+        assert_eq!(kinds(), 0);
+        host.report("a", &CollectError::parse("x", "odd"));
+        host.report("a", &CollectError::parse("y", "odder"));
+        assert_eq!(kinds(), 1);
+        host.report("a", &CollectError::Limit("much".to_string()));
+        host.report("b", &CollectError::parse("x", "odd"));
+        assert_eq!(kinds(), 3);
+    }
+}

@@ -135,12 +135,11 @@ fn write_info(context: &Context<'_>, page: &mut Page, disk: &DiskStat) {
         .read(&format!("run/udev/data/b{major}:{minor}"))
         .unwrap_or_default();
     let property = |key: &str| {
-        let values = udev
+        let mut values = udev
             .lines()
             .filter_map(|line| line.strip_prefix("E:")?.strip_prefix(key));
         values
-            .filter_map(|rest| rest.strip_prefix('='))
-            .next()
+            .find_map(|rest| rest.strip_prefix('='))
             .unwrap_or_default()
     };
     // From what is printed on the disk to what is left for virtual ones.

@@ -9,8 +9,15 @@ use crate::page::{Families, Page};
 const DIR: &str = "sys/devices/system/clocksource";
 
 pub(crate) fn collect(context: &Context<'_>, page: &mut Page) -> Result<(), CollectError> {
+    let now_ms = context.clock.now_ms();
+    page.gauge(
+        "node_time_seconds",
+        "System time, in seconds since the Unix epoch.",
+        now_ms as f64 / 1000.0,
+    );
+
     let mut families = Families::default();
-    for name in context.tree.list(DIR).unwrap_or_default() {
+    for name in context.tree.list(DIR)? {
         let Some(device) = name.strip_prefix("clocksource") else {
             continue;
         };
@@ -37,11 +44,5 @@ pub(crate) fn collect(context: &Context<'_>, page: &mut Page) -> Result<(), Coll
         }
     }
     families.write(page);
-    let now_ms = context.clock.now_ms();
-    page.gauge(
-        "node_time_seconds",
-        "System time, in seconds since the Unix epoch.",
-        now_ms as f64 / 1000.0,
-    );
     Ok(())
 }

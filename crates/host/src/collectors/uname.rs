@@ -6,6 +6,7 @@ use crate::collector::Context;
 use crate::error::CollectError;
 use crate::page::Page;
 
+#[expect(clippy::unnecessary_wraps, reason = "has the type of every collector")]
 pub(crate) fn collect(_: &Context<'_>, page: &mut Page) -> Result<(), CollectError> {
     let uname = rustix::system::uname();
     page.family(

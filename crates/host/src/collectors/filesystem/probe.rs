@@ -193,7 +193,7 @@ mod tests {
 
     const SOON: Limits = Limits {
         each: Duration::from_millis(20),
-        total: Duration::from_secs(60),
+        total: Duration::from_mins(1),
     };
 
     fn usage(size_bytes: f64) -> Answer {
@@ -238,7 +238,7 @@ mod tests {
         assert_eq!(first[..2], [usage(1.0), Answer::Stuck]);
         assert_eq!(first[2..], rest);
         // Not asked again while it hangs: even a limit of an hour is no wait.
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let second = prober.ask(
             all(),
             ask,
@@ -272,7 +272,7 @@ mod tests {
             assert!(path != Path::new("panics"), "as planned");
             usage(1.0)
         }
-        let hour = Duration::from_secs(3600);
+        let hour = Duration::from_hours(1);
         let limits = Limits {
             each: hour,
             total: hour,
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn nothing_is_asked_when_the_time_is_up() {
         let limits = Limits {
-            each: Duration::from_secs(3600),
+            each: Duration::from_hours(1),
             total: Duration::ZERO,
         };
         let answers = Prober::default().ask(paths(&["a", "b"]), ask, limits);
