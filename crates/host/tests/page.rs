@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -128,7 +128,8 @@ fn one_broken_file_takes_only_its_collector_away() {
         } else {
             bytes
         }
-    });
+    })
+    .unwrap();
     let page = collect(dir.path());
     assert_eq!(collectors_with(&page, 0.0), ["diskstats"]);
     assert!(!page.contains("node_disk_"));
@@ -157,25 +158,23 @@ fn the_machine_this_runs_on() {
 }
 
 /// Copies a tree, with what `change` makes of each file. Links become what they point to.
-fn copy(from: &Path, to: &Path, change: &dyn Fn(&Path, Vec<u8>) -> Vec<u8>) {
-    for entry in fs::read_dir(from).unwrap() {
-        let (from, to) = {
-            let name = entry.unwrap().file_name();
-            (from.join(&name), to.join(&name))
-        };
+fn copy(from: &Path, to: &Path, change: &dyn Fn(&Path, Vec<u8>) -> Vec<u8>) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let name = entry?.file_name();
+        let (from, to) = (from.join(&name), to.join(&name));
         if from.is_dir() {
-            fs::create_dir_all(&to).unwrap();
-            copy(&from, &to, change);
+            fs::create_dir_all(&to)?;
+            copy(&from, &to, change)?;
         } else {
             let mut file = fs::File::options()
                 .create(true)
                 .truncate(true)
                 .write(true)
-                .open(&to);
-            let bytes = change(&from, fs::read(&from).unwrap());
-            file.as_mut().unwrap().write_all(&bytes).unwrap();
+                .open(&to)?;
+            file.write_all(&change(&from, fs::read(&from)?))?;
         }
     }
+    Ok(())
 }
 
 proptest! {
@@ -201,7 +200,8 @@ proptest! {
                 _ => bytes.insert(at, (hash >> 16) as u8),
             }
             bytes
-        });
+        })
+        .unwrap();
         let page = collect(dir.path());
         prop_assert!(collectors_with(&page, 1.0).contains(&"uname"));
     }
