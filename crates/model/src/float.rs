@@ -33,13 +33,13 @@ pub fn write_float_positional(out: &mut String, v: f64) {
     }
 }
 
-/// Appends `v` in Go's `%g` form with shortest digits: exponent form when the exponent is below -4
-/// or at least 21.
+/// Appends `v` in Go's `%g` form with shortest digits, as annotations and the text of histograms
+/// have it: exponent form when the exponent is below -4 or at least 6.
 pub fn write_float_general(out: &mut String, v: f64) {
     let abs = v.abs();
     if !v.is_finite() {
         write_special(out, v);
-    } else if abs == 0.0 || (1e-4..1e21).contains(&abs) {
+    } else if abs == 0.0 || (1e-4..1e6).contains(&abs) {
         let _ = write!(out, "{v}");
     } else {
         write_exponent(out, v);
@@ -117,6 +117,23 @@ mod tests {
             (f64::NAN, "NaN"),
         ] {
             assert_eq!(format_float(v), text);
+        }
+    }
+
+    #[test]
+    fn prints_as_go_general() {
+        for (v, text) in [
+            (-0.0, "-0"),
+            (123456.0, "123456"),
+            (12345678.0, "1.2345678e+07"),
+            (1e6, "1e+06"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            let mut out = String::new();
+            write_float_general(&mut out, v);
+            assert_eq!(out, text);
         }
     }
 

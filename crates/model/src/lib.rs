@@ -18,7 +18,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use duration::{format_duration_ms, parse_duration_ms};
 pub use exemplar::Exemplar;
 pub use float::{format_float, parse_float};
-pub use histogram::{CounterResetHint, FloatHistogram, Histogram, Span};
+pub use histogram::{CounterResetHint, FloatHistogram, Histogram, HistogramError, Span};
 pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};

@@ -2,6 +2,29 @@
 //!
 //! Layout as in Prometheus (`model/histogram`): spans say which buckets exist; a span's `offset`
 //! is the gap to the bucket after the previous span (for the first one: its bucket index).
+//!
+//! Everything here also copes with histograms that are not valid (see `validate`): results are then
+//! arbitrary, but there are no panics and no endless loops.
+
+mod arithmetic;
+mod bounds;
+mod buckets;
+mod compact;
+mod equals;
+pub mod kahan;
+mod layout;
+mod reset;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trim;
+mod validate;
+mod zero;
+
+pub use arithmetic::ArithmeticNotes;
+pub use bounds::upper_bound;
+pub use buckets::Bucket;
+pub use validate::HistogramError;
 
 /// Schema of histograms with custom bucket bounds (NHCB).
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
@@ -82,4 +105,32 @@ pub struct FloatHistogram {
     pub negative_buckets: Vec<f64>,
     /// Upper bounds of custom buckets, without `+Inf`.
     pub custom_values: Vec<f64>,
+}
+
+impl Histogram {
+    /// The same histogram with float counts.
+    pub fn to_float(&self) -> FloatHistogram {
+        FloatHistogram {
+            reset_hint: self.reset_hint,
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            zero_count: self.zero_count as f64,
+            count: self.count as f64,
+            sum: self.sum,
+            positive_spans: self.positive_spans.clone(),
+            negative_spans: self.negative_spans.clone(),
+            positive_buckets: absolute(&self.positive_deltas),
+            negative_buckets: absolute(&self.negative_deltas),
+            custom_values: self.custom_values.clone(),
+        }
+    }
+}
+
+/// Absolute counts from delta-coded ones.
+fn absolute(deltas: &[i64]) -> Vec<f64> {
+    let running = |count: &mut f64, delta: &i64| {
+        *count += *delta as f64;
+        Some(*count)
+    };
+    deltas.iter().scan(0.0, running).collect()
 }
