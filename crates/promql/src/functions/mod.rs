@@ -1,5 +1,15 @@
 //! The functions of PromQL: their table, and what they compute.
 
+pub mod classic_histogram;
+pub mod histogram_aggregate;
+pub mod kahan;
+pub mod label;
+pub mod math;
+pub mod native_histogram;
+pub mod natural_sort;
+pub mod quantile;
+pub mod time;
+
 use crate::ast::ValueType;
 
 /// Signature of one function.
@@ -16,4 +26,21 @@ pub struct Function {
     pub return_type: ValueType,
     /// Needs `promql-experimental-functions`.
     pub experimental: bool,
+}
+
+/// What annotations say behind their text about a metric that has a name: ` for metric name "x"`.
+fn for_metric_name(metric_name: &str) -> String {
+    let mut out = String::new();
+    if !metric_name.is_empty() {
+        out.push_str(" for metric name ");
+        let _ = tsdb_model::labels::write_quoted(&mut out, metric_name);
+    }
+    out
+}
+
+/// A float as annotations show it: Go's `%g`.
+fn general(v: f64) -> String {
+    let mut out = String::new();
+    tsdb_model::float::write_float_general(&mut out, v);
+    out
 }
