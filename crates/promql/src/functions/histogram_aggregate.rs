@@ -167,13 +167,17 @@ mod tests {
 
     fn sum(all: &[FloatHistogram]) -> Aggregated {
         let mut sum = HistogramSum::new(&all[0]);
-        all[1..].iter().for_each(|h| sum.add(h).unwrap());
+        for h in &all[1..] {
+            sum.add(h).unwrap();
+        }
         sum.finish()
     }
 
     fn mean(all: &[FloatHistogram]) -> Aggregated {
         let mut mean = HistogramMean::new(&all[0]);
-        all[1..].iter().for_each(|h| mean.add(h).unwrap());
+        for h in &all[1..] {
+            mean.add(h).unwrap();
+        }
         mean.finish()
     }
 

@@ -56,9 +56,12 @@ pub fn quantile(q: f64, h: &FloatHistogram) -> (f64, Option<NanNote>) {
     let from_below = h.sum.is_nan() || q < 0.5;
     let mut rank = if from_below { q } else { 1.0 - q } * h.count;
     let mut buckets = h.all_iter();
-    let mut next = || match from_below {
-        true => buckets.next(),
-        false => buckets.next_back(),
+    let mut next = || {
+        if from_below {
+            buckets.next()
+        } else {
+            buckets.next_back()
+        }
     };
     let mut bucket = Bucket {
         lower: 0.0,

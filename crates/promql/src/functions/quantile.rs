@@ -26,6 +26,7 @@ pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
 }
 
 /// Ascending order with NaN in front.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what sorting hands over")]
 fn nan_first(a: &f64, b: &f64) -> Ordering {
     a.partial_cmp(b)
         .unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
