@@ -8,6 +8,7 @@ pub mod expand;
 pub mod float;
 pub mod histogram;
 pub mod labels;
+pub mod log;
 pub mod matcher;
 pub mod metadata;
 pub mod relabel;

@@ -3,6 +3,7 @@
 use super::bounds::upper_bound;
 use super::layout::{Cell, Side};
 use super::{CUSTOM_BUCKETS_SCHEMA, FloatHistogram};
+use crate::log::log2;
 
 /// One bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,9 +39,9 @@ impl Bucket {
         if linear {
             return (v - self.lower) / (self.upper - self.lower);
         }
-        let log_lower = self.lower.abs().log2();
-        let log_upper = self.upper.abs().log2();
-        let log_v = v.abs().log2();
+        let log_lower = log2(self.lower.abs());
+        let log_upper = log2(self.upper.abs());
+        let log_v = log2(v.abs());
         if v > 0.0 {
             (log_v - log_lower) / (log_upper - log_lower)
         } else {

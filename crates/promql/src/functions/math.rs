@@ -1,7 +1,11 @@
-//! Functions from number to number, computed as Go's `math` package computes them where the two
-//! are known to differ by more than the last digit.
+//! Functions from number to number.
+//!
+//! Exponentials, powers and the trigonometric functions are the standard library's; Go's, which
+//! Prometheus uses, may differ from them in the last digit.
 
 use std::f64::consts::PI;
+
+pub use tsdb_model::log::{log2, log10};
 
 /// `sgn`: -1 or 1; zeros and NaN stay as they are.
 pub fn sgn(v: f64) -> f64 {
@@ -72,19 +76,9 @@ pub fn atan2(a: f64, b: f64) -> f64 {
     a.atan2(b)
 }
 
-/// `log2`. Exact for powers of two.
-pub fn log2(v: f64) -> f64 {
-    v.log2()
-}
-
 /// 2 to the power of `v`.
 pub fn exp2(v: f64) -> f64 {
     v.exp2()
-}
-
-/// `log10`.
-pub fn log10(v: f64) -> f64 {
-    v.log10()
 }
 
 /// The function of this name that maps one number to another without further arguments.
