@@ -41,7 +41,7 @@ fn collectors_with(page: &str, success: f64) -> Vec<&str> {
 
 /// Without the lines that depend on the machine the test runs on, and without values of the disk
 /// that the tree lies on.
-fn comparable(page: &str) -> Vec<String> {
+fn comparable(page: &str) -> Vec<(String, Option<f64>)> {
     let own = [
         "node_exporter_build_info{",
         "node_scrape_collector_duration_seconds{",
@@ -60,8 +60,12 @@ fn comparable(page: &str) -> Vec<String> {
         .filter(|line| !own.iter().any(|head| line.starts_with(head)))
         .filter(|line| !line.contains("_mem_bytes ")) // Multiplied by the size of a page.
         .map(|line| match line.rsplit_once(' ') {
-            Some((series, _)) if disk.iter().any(|head| line.starts_with(head)) => series.into(),
-            _ => line.into(),
+            Some((series, number)) if !line.starts_with('#') => {
+                let of_disk = disk.iter().any(|head| line.starts_with(head));
+                let number = number.parse::<f64>().ok().filter(|_| !of_disk);
+                (series.to_string(), number)
+            }
+            _ => (line.to_string(), None),
         })
         .collect()
 }
