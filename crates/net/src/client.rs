@@ -102,7 +102,16 @@ impl Response {
 #[derive(Debug, Clone)]
 pub struct Client {
     options: Arc<ClientOptions>,
-    idle: Arc<Mutex<HashMap<String, Vec<Idle>>>>,
+    kept: Arc<Mutex<Kept>>,
+}
+
+/// Connections kept for the next request.
+#[derive(Debug)]
+struct Kept {
+    /// By host and port, the longest unused first.
+    idle: HashMap<String, Vec<Idle>>,
+    /// When the last look was taken at all of them.
+    swept: Instant,
 }
 
 #[derive(Debug)]
@@ -124,7 +133,10 @@ impl Client {
     pub fn new(options: ClientOptions) -> Self {
         Self {
             options: Arc::new(options),
-            idle: Arc::default(),
+            kept: Arc::new(Mutex::new(Kept {
+                idle: HashMap::new(),
+                swept: Instant::now(),
+            })),
         }
     }
 
@@ -281,42 +293,39 @@ impl Client {
     }
 
     fn take_idle(&self, target: &Uri) -> Option<SendRequest<Full<Bytes>>> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = url::host_port(target);
-        let list = idle.get_mut(&key)?;
-        let now = Instant::now();
-        let max_age = self.options.idle_timeout;
-        list.retain(|i| !i.sender.is_closed() && now.duration_since(i.since) < max_age);
-        let found = list.pop();
-        if list.is_empty() {
-            idle.remove(&key);
-        }
-        found.map(|i| i.sender)
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = kept.idle.get_mut(&url::host_port(target))?;
+        drop_old(list, self.options.idle_timeout);
+        list.pop().map(|i| i.sender)
     }
 
+    /// Keeps a connection for the next request to its host.
     fn keep(&self, target: &Uri, sender: SendRequest<Full<Bytes>>) {
         if sender.is_closed() || self.options.max_idle_per_host == 0 {
             return;
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = idle.entry(url::host_port(target)).or_default();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = Instant::now();
+        let list = kept.idle.entry(url::host_port(target)).or_default();
         if list.len() >= self.options.max_idle_per_host {
             list.remove(0);
         }
-        let since = Instant::now();
         list.push(Idle { sender, since });
-    }
-
-    /// Closes kept connections that have been unused for too long, to hosts asked no more, too.
-    pub fn close_idle(&self) {
-        let now = Instant::now();
+        // Hosts that are asked no more have to be looked after, too.
         let max_age = self.options.idle_timeout;
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|_, list| {
-            list.retain(|i| !i.sender.is_closed() && now.duration_since(i.since) < max_age);
-            !list.is_empty()
-        });
+        if since.duration_since(kept.swept) >= max_age {
+            kept.swept = since;
+            kept.idle.retain(|_, list| {
+                drop_old(list, max_age);
+                !list.is_empty()
+            });
+        }
     }
+}
+
+fn drop_old(list: &mut Vec<Idle>, max_age: Duration) {
+    let now = Instant::now();
+    list.retain(|i| !i.sender.is_closed() && now.duration_since(i.since) < max_age);
 }
 
 impl Outgoing {

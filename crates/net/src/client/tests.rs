@@ -271,8 +271,23 @@ async fn connections_are_used_again() {
     let first = client.get(&base, &[], TIMEOUT, 0).await.unwrap().body;
     let second = client.get(&base, &[], TIMEOUT, 0).await.unwrap().body;
     assert_eq!(first, second);
-    client.close_idle();
-    assert_eq!(client.idle.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn old_connections_are_dropped_for_other_hosts_too() {
+    let bases = [
+        serve(async |_| answer(200, None, "a")).await,
+        serve(async |_| answer(200, None, "b")).await,
+    ];
+    let client = Client::new(ClientOptions {
+        idle_timeout: Duration::from_millis(50),
+        ..ClientOptions::default()
+    });
+    client.get(&bases[0], &[], TIMEOUT, 0).await.unwrap();
+    assert_eq!(client.kept.lock().unwrap().idle.len(), 1);
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    client.get(&bases[1], &[], TIMEOUT, 0).await.unwrap();
+    assert_eq!(client.kept.lock().unwrap().idle.len(), 1);
 }
 
 /// A server that answers one request per connection, says keep-alive, and closes nevertheless.
