@@ -32,7 +32,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tsdb-scrape", "tsdb-host", "tsdb-http",
         ],
     ),
-    ("tsdb-testkit", &["tsdb", "tsdb-model"]),
 ];
 
 fn metadata() -> Value {

@@ -130,7 +130,7 @@ fn from_directory(
 }
 
 /// The largest answer that is read from a server, in bytes.
-const MAX_ANSWER_BYTES: usize = 1 << 30;
+const MAX_ANSWER_BYTES: u64 = 1 << 30;
 
 fn from_server(url: &str, expr: &str, when: When) -> anyhow::Result<Result<Answer, Refused>> {
     let seconds = |ms: i64| format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000));
@@ -151,7 +151,7 @@ fn from_server(url: &str, expr: &str, when: When) -> anyhow::Result<Result<Answe
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let client = Client::new(ClientOptions::default());
     let response = runtime
-        .block_on(client.post_form(&target, &form, Duration::from_secs(150), MAX_ANSWER_BYTES))
+        .block_on(client.post_form(&target, &form, &[], Duration::from_secs(150), MAX_ANSWER_BYTES))
         .with_context(|| {
             format!("no answer from {base} (is `tsdb serve` running? --url or --dir say where)")
         })?;
@@ -180,7 +180,7 @@ mod tests {
         let line = ["tsdb", "query", "up"].iter().chain(flags);
         match Cli::try_parse_from(line).unwrap().command {
             Command::Query(args) => args,
-            Command::Serve(_) => panic!("query"),
+            _ => panic!("query"),
         }
     }
 
