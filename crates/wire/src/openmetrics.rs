@@ -71,13 +71,14 @@ impl<'a> OpenMetricsParser<'a> {
     /// `tail` is the line behind `# `.
     fn metadata(&mut self, rest: &'a [u8], tail: &'a [u8]) -> Result<Entry<'a>, String> {
         let (keyword, tail) = match tail {
-            [k @ ..] if k.starts_with(b"TYPE ") => ("TYPE", tail.get(5..)),
-            [k @ ..] if k.starts_with(b"HELP ") => ("HELP", tail.get(5..)),
-            [k @ ..] if k.starts_with(b"UNIT ") => ("UNIT", tail.get(5..)),
+            k if k.starts_with(b"TYPE ") => ("TYPE", tail.get(5..)),
+            k if k.starts_with(b"HELP ") => ("HELP", tail.get(5..)),
+            k if k.starts_with(b"UNIT ") => ("UNIT", tail.get(5..)),
             _ => return Err(while_parsing("expected HELP, TYPE, UNIT or EOF", rest)),
         };
         let tail = tail.unwrap_or_default();
-        let Some((family, len)) = family_name(tail, tail) else {
+        let name = family_name(tail, tail).filter(|(name, _)| !name.contains(&b'\n'));
+        let Some((family, len)) = name else {
             let what = format!("expected metric name after {keyword}");
             return Err(while_parsing(&what, rest));
         };

@@ -126,6 +126,15 @@ impl<'a> LabelReader<'a> {
         self.text.get(self.at).copied()
     }
 
+    /// Quoted texts of OpenMetrics end with their line.
+    #[inline]
+    fn no_line_break(&self, text: &[u8], expected: &'static str) -> Result<(), &'static str> {
+        match self.grammar {
+            Grammar::OpenMetrics if text.contains(&b'\n') => Err(expected),
+            _ => Ok(()),
+        }
+    }
+
     /// The next part, or `None` at the closing brace; an error says what was expected.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Part<'a>>, &'static str> {
@@ -147,6 +156,7 @@ impl<'a> LabelReader<'a> {
         let name = if quoted {
             let len = quoted_len(self.rest()).ok_or("expected label name")?;
             let inside = self.rest().get(1..len - 1).unwrap_or_default();
+            self.no_line_break(inside, "expected label name")?;
             self.at += len;
             inside
         } else {
@@ -169,9 +179,7 @@ impl<'a> LabelReader<'a> {
         self.peek();
         let len = quoted_len(self.rest()).ok_or("expected label value")?;
         let value = self.rest().get(1..len - 1).unwrap_or_default();
-        if self.grammar == Grammar::OpenMetrics && value.contains(&b'\n') {
-            return Err("expected label value");
-        }
+        self.no_line_break(value, "expected label value")?;
         self.at += len;
         self.separator_due = true;
         Ok(Some(Part::Label { name, value }))
@@ -244,8 +252,10 @@ pub(crate) fn read_labels<'a>(
     if let Some(brace) = memchr::memchr(b'{', text) {
         read_braces(text, brace + 1, grammar, metric_type, out)?;
     }
-    if let Some(metric) = out.iter().skip(start).position(|(n, _)| n == METRIC_NAME) {
-        out.swap(start, start + metric);
+    if let Some(metric) = out.iter().skip(start).position(|(n, _)| n == METRIC_NAME)
+        && let Some(moved) = out.get_mut(start..=start + metric)
+    {
+        moved.rotate_right(1);
     }
     match duplicate_name(out.get(start..).unwrap_or_default()) {
         Some(name) => Err(format!("label name {name:?} is not unique: invalid sample")),
