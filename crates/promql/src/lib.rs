@@ -24,5 +24,6 @@ pub mod value;
 pub use annotations::Annotations;
 pub use engine::{CancelToken, Engine, EngineOptions, QueryOptions};
 pub use error::{ParseError, QueryError};
-pub use parse::{ParseOptions, parse};
+pub use parse::{ParseOptions, parse, parse_metric, parse_selector};
+pub use printer::format;
 pub use value::{InstantSample, QueryOutput, QueryStats, RangeSeries, SampleValue, Value};

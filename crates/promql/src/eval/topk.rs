@@ -120,10 +120,11 @@ impl<'q> Evaluator<'q> {
         grid: Grid,
     ) -> Result<Frame<'q>, QueryError> {
         let (param, param_span) = self.parameter(plan, grid)?;
-        let Some(picks) = self.wanted(plan.op, &param, param_span, grid)? else {
-            // Warnings and errors of the vector are due all the same.
+        let wanted = self.wanted(plan.op, &param, param_span, grid);
+        let Ok(Some(picks)) = wanted else {
+            // Warnings and errors of the vector are due all the same, and come first.
             self.each_series(&plan.expr, grid, |_| Ok(()))?;
-            return Ok(self.empty());
+            return wanted.map(|_| self.empty());
         };
         let mut picking = Picking {
             op: plan.op,
