@@ -251,11 +251,10 @@ impl Shared {
 
     /// Ends the current segment: forced to the disk, never written again.
     pub(crate) fn finish_segment(&self, log: &mut Log) -> Result<(), StorageError> {
-        if let Some(current) = log.finish() {
-            self.sync_file(&*current.file)?;
-            self.sync.all_synced();
-        }
-        Ok(())
+        // By the same road as shared syncs: none may succeed behind the back of one that failed.
+        let synced = self.sync_all();
+        log.finish();
+        synced
     }
 
     fn write_failed(&self, error: &StorageError) {

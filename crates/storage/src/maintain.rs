@@ -77,6 +77,7 @@ impl Shared {
     /// that metadata of an old one must be in the newest.
     fn drop_segments(&self, floor: i64) -> Result<(), StorageError> {
         let mut log = lock(&self.log);
+        self.check_writable()?;
         let old = log.droppable(floor);
         if old.is_empty() {
             return Ok(());
@@ -84,12 +85,9 @@ impl Shared {
         if !log.has_metadata() && !self.head().metadata.is_empty() {
             self.store(&mut log, Batch::default())?;
         }
-        if let Some(current) = &log.current {
-            self.sync_file(&*current.file)?;
-            self.sync.all_synced();
-        }
+        self.sync_all()?;
         {
-            // Whoever holds the log and has synced it may publish all that is in it.
+            // Whoever holds the log and has synced all of it may publish all that is in it.
             let mut head = self.head_mut();
             head.published = head.applied;
         }

@@ -140,7 +140,7 @@ impl Replay {
             if part.first {
                 self.incomplete += u64::from(expected.is_some());
                 commit = LogCommit::default();
-            } else if expected.is_none_or(|e| (e.seq, e.part) != (part.seq, part.part)) {
+            } else if expected.is_none_or(|e| (e.seq, e.index) != (part.seq, part.index)) {
                 // Its beginning is missing.
                 self.incomplete += 1;
                 expected = None;
@@ -161,7 +161,7 @@ impl Replay {
                 self.apply(std::mem::take(&mut commit), &mut info);
             } else {
                 expected = Some(Part {
-                    part: part.part.saturating_add(1),
+                    index: part.index.saturating_add(1),
                     ..part
                 });
             }

@@ -344,6 +344,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
         #[test]
         fn late_samples_are_merged(
             batches in proptest::collection::vec(
@@ -368,7 +370,7 @@ mod tests {
                 let count = XorIter::new(&chunk.bytes).unwrap().remaining();
                 prop_assert!(count <= MAX_CHUNK_SAMPLES);
             }
-            for t in (0..3000).step_by(7) {
+            for t in (0..3000).step_by(23) {
                 prop_assert_eq!(floats.at(t), model.get(&t).copied());
                 let next = model.range(t + 1..).next().map(|(t, _)| *t);
                 prop_assert_eq!(floats.next_after(t), next);

@@ -120,7 +120,7 @@ impl Index {
         match literals {
             Some(literals) if named => literals.iter().for_each(|l| add(l)),
             Some(literals) => {
-                out = name.present.clone();
+                out |= &name.present;
                 let mut without = RoaringBitmap::new();
                 for literal in literals {
                     if let Some(postings) = name.values.get(literal.as_str()) {

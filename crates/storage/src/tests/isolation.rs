@@ -144,3 +144,40 @@ fn nothing_is_visible_before_its_commit() {
     drop(appender);
     assert!(dir.names().contains(&"wal/00000000".to_string()));
 }
+
+/// With shared syncs nothing is visible that was answered with an error, whoever syncs.
+#[test]
+fn a_failed_shared_sync_shows_nothing() {
+    for after in 0..60 {
+        let dir = FaultDir::default();
+        let opts = Options {
+            wal_sync: WalSync::Group,
+            segment_bytes: 400,
+            ..options(&dir)
+        };
+        let db = Db::open("", opts).unwrap();
+        dir.fail(after, 1);
+        let acknowledged = std::sync::Mutex::new(Content::new());
+        std::thread::scope(|scope| {
+            for writer in 0..3 {
+                let (db, acknowledged) = (&db, &acknowledged);
+                scope.spawn(move || {
+                    let series = name(&format!("w{writer}"));
+                    for t in 0..8i64 {
+                        let mut appender = db.appender();
+                        let handle = appender.series(&series).unwrap();
+                        appender.append(handle, t, 1.0).unwrap();
+                        if appender.commit().is_ok() {
+                            let mut all = acknowledged.lock().unwrap();
+                            let samples = all.entry(series.to_string()).or_default();
+                            samples.push((t, 1.0f64.to_bits()));
+                        }
+                    }
+                });
+            }
+        });
+        let mut seen = content(&db);
+        seen.retain(|_, samples| !samples.is_empty());
+        assert_eq!(seen, acknowledged.into_inner().unwrap(), "{after}");
+    }
+}

@@ -171,7 +171,7 @@ fn run(ops: Vec<Op>, retention_ms: i64, segment_bytes: u64) -> Result<(), TestCa
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn keeps_everything(ops in proptest::collection::vec(any_op(), 0..40)) {

@@ -127,10 +127,8 @@ impl Log {
     }
 
     /// Puts the current segment among the finished ones.
-    pub(crate) fn finish(&mut self) -> Option<Current> {
-        let current = self.current.take()?;
-        self.finished.push(current.info);
-        Some(current)
+    pub(crate) fn finish(&mut self) {
+        self.finished.extend(self.current.take().map(|c| c.info));
     }
 
     /// True when the current segment has all metadata.
