@@ -1,9 +1,7 @@
 //! The store and the query engine inside another program: append, query, close.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use tsdb::{
-    Appendable as _, Appender as _, Db, Engine, EngineOptions, Labels, Options, QueryOptions,
-};
+use tsdb::{Db, Engine, EngineOptions, Labels, Options, QueryOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;

@@ -12,7 +12,10 @@ fn query_asks_a_server_or_a_directory() {
     let data = dir.path().join("data");
     let config = write_config(dir.path(), "100ms", &[("page", &pages.address, "/metrics")]);
     let server = Server::start(&data, &[&format!("--config.file={}", config.display())]);
-    wait_for("three scrapes", || server.value("x").filter(|v| *v >= 3.0));
+    // Long enough for the last whole second to have a sample.
+    wait_for("twenty scrapes", || {
+        server.value("x").filter(|v| *v >= 20.0)
+    });
 
     let table = stdout(&["query", "--url", &server.url, "x"]);
     let lines: Vec<_> = table.lines().collect();
@@ -73,11 +76,11 @@ fn query_errors_point_to_their_place() {
         let text = String::from_utf8(output.stderr).unwrap();
         let lines: Vec<_> = text.lines().collect();
         assert!(
-            lines[0].contains("1:4: parse error: unclosed left parenthesis"),
+            lines[0].contains("1:7: parse error: unclosed left parenthesis"),
             "{text}"
         );
         assert_eq!(lines[1], "  sum(up", "{text}");
-        assert_eq!(lines[2], "     ^", "{text}");
+        assert_eq!(lines[2], "        ^", "{text}");
     }
     let output = run(&["query", "--url", "http://127.0.0.1:1", "up"]);
     assert_eq!(output.status.code(), Some(1));

@@ -13,7 +13,7 @@ use tsdb_http::json::data_json;
 use tsdb_model::{Clock as _, SystemClock};
 use tsdb_net::client::{Client, ClientOptions};
 
-use crate::flags::{OutputFormat, QueryArgs};
+use crate::flags::QueryArgs;
 use crate::render;
 use crate::time::{default_step_ms, parse_time};
 

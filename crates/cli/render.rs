@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value as Json};
 use textplots::{
-    Chart, ColorPlot as _, LabelBuilder as _, LabelFormat, Plot as _, Shape, TickDisplay,
+    Chart, ColorPlot as _, LabelBuilder as _, LabelFormat, Shape, TickDisplay,
     TickDisplayBuilder as _,
 };
 

@@ -90,7 +90,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
                 .map_err(|_| gone(blocking::RecvError))?;
             answered.recv().map_err(gone)?
         })),
-        quit: Some(Box::new(move || drop(quit_tx.send(())))),
+        quit: Some(Box::new(move || {
+            let _ = quit_tx.send(());
+        })),
         ..ApiOptions::default()
     })
     .context("--web.cors.origin")?;

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use crate::support::escape;
 
 /// Small xorshift generator: the same seed gives the same queries everywhere.
-pub struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
@@ -19,22 +19,22 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
     }
 
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 
-    pub fn chance(&mut self, percent: usize) -> bool {
+    pub(super) fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    pub fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+    pub(super) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len())]
     }
 }
 
 /// A page with the history of all series between two times (ms): counters with resets, gauges of
 /// several kinds, special values, gaps, a classic histogram, an info metric.
-pub fn exposition(start: i64, end: i64) -> String {
+pub(super) fn exposition(start: i64, end: i64) -> String {
     let mut random = Random::new(42);
     let mut out = String::new();
     for a in ["x", "y", "z"] {
@@ -241,19 +241,19 @@ const NUMBERS: &[&str] = &[
 ];
 
 /// Writes random queries. Most are valid; some are refused by the parser or by the evaluation.
-pub struct Generator {
+pub(super) struct Generator {
     random: Random,
 }
 
 impl Generator {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             random: Random::new(seed),
         }
     }
 
     /// A whole query.
-    pub fn query(&mut self) -> String {
+    pub(super) fn query(&mut self) -> String {
         let depth = 1 + self.random.below(4);
         match self.random.below(20) {
             0 => self.scalar(depth),
@@ -263,7 +263,7 @@ impl Generator {
     }
 
     /// Path and form of the request: instant or range, at random times.
-    pub fn request(&mut self, query: &str, start: i64, end: i64) -> String {
+    pub(super) fn request(&mut self, query: &str, start: i64, end: i64) -> String {
         let query = escape(query);
         let span = (end - start) as usize;
         let at = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
@@ -512,9 +512,9 @@ impl Generator {
         if kind < 3 {
             let scalar = self.scalar(d);
             if self.random.chance(50) {
-                rhs = scalar
+                rhs = scalar;
             } else {
-                lhs = scalar
+                lhs = scalar;
             }
             let op = if self.random.chance(60) {
                 self.random.pick(ARITHMETIC).to_string()
@@ -554,7 +554,7 @@ impl Generator {
             format!("{}{bool}", self.random.pick(COMPARISONS))
         };
         if self.random.chance(30) {
-            rhs = lhs.clone();
+            rhs.clone_from(&lhs);
         }
         format!("({lhs}) {op}{matching}{group} ({rhs})")
     }
