@@ -80,9 +80,8 @@ impl TempDb {
     fn open() -> anyhow::Result<Self> {
         let dir = tempfile::tempdir().context("cannot make a temporary directory")?;
         let options = Options {
-            // Scripts begin in 1970 and expect late samples to be refused.
+            // Scripts begin in 1970, and a load may begin anew where others have gone on.
             retention_ms: 0,
-            ooo_window_ms: 0,
             wal_sync: WalSync::Never,
             maintenance_interval_ms: 0,
             ..Options::default()

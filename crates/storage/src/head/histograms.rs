@@ -219,8 +219,8 @@ fn comparable(value: &HistogramValue) -> FloatHistogram {
 }
 
 /// Hint and row of `value` behind `before`, as Prometheus's chunks give them: within a chunk there
-/// are no resets; the first sample of a chunk is a reset if the chunk was begun because of one,
-/// else nothing is known.
+/// are no resets; of the first sample of a chunk nothing is known, even if the chunk was begun
+/// because of a reset (prometheus/prometheus issue 15346): the engine compares it itself.
 fn hint_behind(before: Option<&HistogramEntry>, value: &HistogramValue) -> (CounterResetHint, u32) {
     use CounterResetHint::{Gauge, NotReset, Reset, Unknown};
     if is_stale(sum(value)) {
@@ -229,7 +229,7 @@ fn hint_behind(before: Option<&HistogramEntry>, value: &HistogramValue) -> (Coun
     }
     match explicit_hint(value) {
         Gauge => return (Gauge, 1),
-        Reset => return (Reset, 1),
+        Reset => return (Unknown, 1),
         NotReset | Unknown => {}
     }
     let Some(before) = before else {
@@ -247,9 +247,8 @@ fn hint_behind(before: Option<&HistogramEntry>, value: &HistogramValue) -> (Coun
     let same_layout = old.schema == new.schema
         && old.zero_threshold == new.zero_threshold
         && (new.schema != CUSTOM_BUCKETS_SCHEMA || old.custom_values == new.custom_values);
-    if new.count < old.count || (same_layout && new.detect_reset(&old)) {
-        (Reset, 1)
-    } else if !same_layout || before.row as usize >= CHUNK_SAMPLES {
+    let reset = new.count < old.count || (same_layout && new.detect_reset(&old));
+    if reset || !same_layout || before.row as usize >= CHUNK_SAMPLES {
         (Unknown, 1)
     } else {
         (NotReset, before.row + 1)
@@ -292,7 +291,7 @@ mod tests {
         for (t, count) in [(1, 5), (2, 6), (3, 2), (4, 3)] {
             h.insert(t, int(count), None);
         }
-        assert_eq!(hints(&h), [Unknown, NotReset, Reset, NotReset]);
+        assert_eq!(hints(&h), [Unknown, NotReset, Unknown, NotReset]);
         h.insert(5, stale_like(&int(1), stale_nan()), None);
         h.insert(6, int(4), None);
         h.insert(7, int(4), Some(3));
@@ -319,7 +318,7 @@ mod tests {
             HistogramValue::Float(Arc::new(told.to_float())),
             Some(8),
         );
-        assert_eq!(hints(&h)[7..], [Unknown, Gauge, Unknown, Unknown, Reset]);
+        assert_eq!(hints(&h)[7..], [Unknown, Gauge, Unknown, Unknown, Unknown]);
     }
 
     #[test]

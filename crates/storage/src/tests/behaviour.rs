@@ -186,13 +186,13 @@ fn histograms_in_both_forms() {
     for _ in 0..2 {
         let data = read(&db, "x");
         assert!(data.values.is_empty());
-        use CounterResetHint::{NotReset, Reset, Unknown};
+        use CounterResetHint::{NotReset, Unknown};
         let hints: Vec<_> = data
             .histograms
             .iter()
             .map(|h| h.histogram.reset_hint)
             .collect();
-        assert_eq!(hints, [Unknown, NotReset, Reset, Unknown, Unknown]);
+        assert_eq!(hints, [Unknown, NotReset, Unknown, Unknown, Unknown]);
         let counts: Vec<_> = data.histograms.iter().map(|h| h.histogram.count).collect();
         assert_eq!(counts, [5.0, 6.0, 3.0, 4.0, 0.0]);
         assert!(is_stale(data.histograms[4].histogram.sum));
