@@ -51,16 +51,17 @@ impl<'q> Evaluator<'q> {
                 !name_matchers.iter().all(|m| m.matches(name))
             })
             .collect();
-        let identifying = identifying_matchers(&base.series, &enriched)?;
+        let identities = identities(&base.series, &enriched);
         let mut infos = self.empty();
-        if !identifying.is_empty() {
+        if identities.iter().any(|values| !values.is_empty()) {
             let mut selector = reference;
-            selector.matchers = identifying;
+            selector.matchers = identifying_matchers(&identities)?;
             selector
                 .matchers
                 .extend(data_matchers.iter().map(|m| (*m).clone()));
             selector.matchers.extend(name_matchers);
             infos = self.newest(&selector, grid, Pick::FloatTimeMs)?;
+            infos.series.retain(|s| is_among(&s.labels, &identities));
         }
         let mut known = InfoSeries::new();
         for (i, series) in infos.series.iter().enumerate() {
@@ -115,26 +116,43 @@ fn regex_matcher(name: &str, pattern: &str) -> Result<Matcher, QueryError> {
     Matcher::new(MatchOp::Regex, name, pattern).map_err(|e| QueryError::Execution(e.to_string()))
 }
 
-/// Matchers that select info series with identities among those of the series.
-fn identifying_matchers(series: &[Series], enriched: &[bool]) -> Result<Vec<Matcher>, QueryError> {
-    let mut matchers = Vec::new();
-    for name in IDENTIFYING {
-        let values: BTreeSet<&str> = series
+/// Values of the identifying labels that occur in the series; none of a label that none has.
+fn identities(series: &[Series], enriched: &[bool]) -> [BTreeSet<String>; 2] {
+    IDENTIFYING.map(|name| {
+        let enriched = series
             .iter()
             .zip(enriched)
-            .filter(|(_, enriched)| **enriched)
-            .map(|(s, _)| s.labels.value(name))
-            .filter(|value| !value.is_empty())
-            .collect();
-        let mut values = values.into_iter();
-        match (values.next(), values.next()) {
+            .filter(|(_, enriched)| **enriched);
+        let values = enriched.map(|(s, _)| s.labels.value(name));
+        values
+            .filter(|v| !v.is_empty())
+            .map(str::to_string)
+            .collect()
+    })
+}
+
+/// True when a label set has identifying labels among these.
+fn is_among(labels: &Labels, identities: &[BTreeSet<String>; 2]) -> bool {
+    let pairs = IDENTIFYING.into_iter().zip(identities);
+    let mut known = pairs.filter(|(_, values)| !values.is_empty());
+    known.all(|(name, values)| values.contains(labels.value(name)))
+}
+
+/// Most values that are put into a regular expression.
+const MOST_VALUES: usize = 1000;
+
+/// Matchers that select info series with these identifying labels, and others when they are many.
+fn identifying_matchers(identities: &[BTreeSet<String>; 2]) -> Result<Vec<Matcher>, QueryError> {
+    let mut matchers = Vec::new();
+    for (name, values) in IDENTIFYING.into_iter().zip(identities) {
+        match (values.first(), values.len()) {
             (None, _) => {}
-            (Some(only), None) => matchers.push(Matcher::equal(name, only)),
-            (Some(first), Some(second)) => {
-                let all = [first, second].into_iter().chain(values);
-                let quoted: Vec<String> = all.map(quote).collect();
+            (Some(only), 1) => matchers.push(Matcher::equal(name, only)),
+            (Some(_), ..=MOST_VALUES) => {
+                let quoted: Vec<String> = values.iter().map(|v| quote(v)).collect();
                 matchers.push(regex_matcher(name, &quoted.join("|"))?);
             }
+            (Some(_), _) => matchers.push(regex_matcher(name, ".+")?),
         }
     }
     Ok(matchers)

@@ -70,6 +70,11 @@ impl Limits {
         self.read.fetch_add(samples, Ordering::Relaxed);
     }
 
+    /// Takes samples back that were counted since `samples_read` answered `before`.
+    pub(crate) fn forget_read(&self, before: u64) {
+        self.read.store(before, Ordering::Relaxed);
+    }
+
     /// Samples used by steps so far.
     pub(crate) fn samples_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)

@@ -57,7 +57,10 @@ impl<'q> Evaluator<'q> {
                 })
             }
             Node::Subquery(subquery) => {
+                // What the windows use is counted, not what the inner expression does.
+                let read = self.limits.samples_read();
                 let (frame, inner) = self.subquery(subquery, grid)?;
+                self.limits.forget_read(read);
                 Ok(Ranges {
                     content: Content::Computed {
                         frame,

@@ -155,10 +155,14 @@ impl<'q> Evaluator<'q> {
 
     /// What is the same at all steps: evaluated at the first one and repeated.
     fn invariant(&self, plan: &Plan, grid: Grid) -> Result<Evaluated<'q>, QueryError> {
+        let before = self.limits.samples_read();
         let first = self.eval(plan, Grid::single(grid.start))?;
         if grid.steps == 1 {
             return Ok(first);
         }
+        let read = self.limits.samples_read() - before;
+        let repeated = grid.steps as u64 - 1;
+        self.limits.count_read(read.saturating_mul(repeated));
         match first {
             Evaluated::Text(text) => Ok(Evaluated::Text(text)),
             Evaluated::Scalar(scalar) => Ok(Evaluated::Scalar(Scalar::Constant(scalar.get(0)))),
@@ -223,9 +227,13 @@ impl<'q> Evaluator<'q> {
         unite::unite(series)
     }
 
-    /// Drops the names that were to be dropped at the end.
+    /// Drops the names that were to be dropped at the end. Fails when two series come out with the
+    /// same labels.
     pub(crate) fn finish(&self, frame: &mut Frame<'q>) -> Result<(), QueryError> {
         if !self.options.delayed_name_removal {
+            if unite::has_duplicates(frame.series.iter().map(|s| &s.labels)) {
+                return Err(same_labels());
+            }
             return Ok(());
         }
         for series in frame.series.iter_mut().filter(|s| s.drop_name) {

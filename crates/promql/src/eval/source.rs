@@ -33,11 +33,11 @@ pub(super) struct ReadMemory<T> {
 }
 
 /// Series one thread takes at a time, and fewest that are worth a second thread.
-const BATCH: usize = if cfg!(test) { 3 } else { 256 };
+const BATCH: usize = if cfg!(test) { 3 } else { 64 };
 const PARALLEL: usize = if cfg!(test) { 4 } else { 2048 };
 
 /// Batches per thread that are held at a time.
-const WAVE: usize = 4;
+const WAVE: usize = 2;
 
 impl<'q> Evaluator<'q> {
     /// All series of a source, in its order.
