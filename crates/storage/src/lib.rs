@@ -3,6 +3,7 @@
 pub mod db;
 pub mod dir;
 pub mod options;
+pub mod prom_block;
 pub mod stats;
 
 pub use db::Db;
