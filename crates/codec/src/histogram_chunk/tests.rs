@@ -100,6 +100,63 @@ fn drain(bytes: &[u8]) {
     }
 }
 
+/// Chunks that Prometheus 3.5.3 wrote.
+const INTEGER_CHUNK: &str = "000800ff3f50624dd2f1a9fc94a568ce317f0000c5e7f2b400000000000000000001f07531c23c3e1fe000666666666666e1cc388008000000000000008004ffffffffffff00801cffffffffffff008002e666666666668080061999999999998080022aaaaaaaaaaa80";
+const FLOAT_CHUNK: &str = "000f40ff3f50624dd2f1a9fc94a568ce317f0000c5e7f6d2b0203348000000000020212000000000002012cccccccccccca0210000000000002021000000000000202100000000000020210000000000007c1d4c6f137803dd8f555555555557803e00f803e00d3ef0b8ffffffffffffbc2f785ef0bde16d83fd9df8eaaaaaaaaaaae66650bda27eccfd99999999999ed13f689fb44fda27a0b0f0c26666666666661861851f8f7e1aaaaaaaaaaab1c71c682c33fffffffffffc30c30a173eecbaaaaaaaaaaab9e79e74f61966666666666686186141e389999999999998e38e34361db97aaaaaaaaaaab0c30c28dec17fc30ffffffffffffd82ff60bfd82ff60bf4160efc35555555555560c183050f87bb1d99999999999c3870e180";
+
+#[test]
+fn known_chunks() {
+    let bytes = |hex: &str| -> Vec<u8> {
+        (0..hex.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap())
+            .collect()
+    };
+    let integers = read_back::<IntegerState>(&bytes(INTEGER_CHUNK));
+    for (i, (t, h)) in integers.iter().enumerate() {
+        let n = 7 * i as i64;
+        let hint = if i == 0 {
+            CounterResetHint::Unknown
+        } else {
+            CounterResetHint::NotReset
+        };
+        let want = Histogram {
+            reset_hint: hint,
+            schema: 2,
+            zero_threshold: 0.001,
+            zero_count: n as u64,
+            count: 5 * n as u64,
+            sum: n as f64 * 0.3,
+            positive_spans: vec![span(-2, 2), span(3, 1)],
+            negative_spans: vec![span(0, 1)],
+            positive_deltas: vec![n, 0, 0],
+            negative_deltas: vec![n],
+            custom_values: vec![],
+        };
+        assert_eq!((*t, h), (1_700_000_000_000 + i as i64 * 15_000, &want));
+    }
+    assert_eq!(integers.len(), 8);
+
+    let floats = bytes(FLOAT_CHUNK);
+    let header = FloatHistogramIter::new(&floats).unwrap().header();
+    assert_eq!(header, CounterResetHeader::NotReset);
+    let floats = read_back::<FloatState>(&floats);
+    for (i, (t, h)) in floats.iter().enumerate() {
+        let n = 36.0 + i as f64;
+        assert_eq!(*t, 1_700_000_540_000 + i as i64 * 15_000);
+        assert_eq!(
+            (h.zero_count, h.count, h.sum),
+            (n + 0.5, 5.0 * n + 0.5, n * 0.3)
+        );
+        assert_eq!(
+            (&h.positive_buckets, &h.negative_buckets),
+            (&vec![n; 3], &vec![n])
+        );
+        assert_eq!(h.positive_spans, [span(-2, 2), span(3, 1)]);
+    }
+    assert_eq!(floats.len(), 15);
+}
+
 #[test]
 fn new_buckets_are_recoded_and_resets_cut() {
     let mut positive = BTreeMap::from([(0, 3), (1, 2)]);

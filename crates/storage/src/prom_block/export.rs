@@ -146,7 +146,7 @@ impl Export<'_> {
             writer.add_series(labels, &chunks)?;
             self.state.series += 1;
             self.state.samples += chunks.iter().map(|c| u64::from(c.samples)).sum::<u64>();
-            if self.state.series % 1024 == 0 {
+            if self.state.series.is_multiple_of(1024) {
                 (self.progress)(&self.state);
             }
         }

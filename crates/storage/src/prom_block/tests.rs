@@ -4,3 +4,4 @@ mod damage;
 mod exchange;
 mod memory;
 mod peers;
+mod remote_write;
