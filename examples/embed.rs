@@ -1,9 +1,7 @@
 //! The store and the query engine inside another program: append, query, close.
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use tsdb::{
-    Appendable as _, Appender as _, Db, Engine, EngineOptions, Labels, Options, QueryOptions,
-};
+use tsdb::{Db, Engine, EngineOptions, Labels, Options, QueryOptions};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = tempfile::tempdir()?;
@@ -24,7 +22,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let engine = Engine::new(EngineOptions::default());
     let now = start_ms + 59_000;
-    for query in ["room_celsius", "max(room_celsius)", "deriv(room_celsius[1m]) * 60"] {
+    for query in [
+        "room_celsius",
+        "max(room_celsius)",
+        "deriv(room_celsius[1m]) * 60",
+    ] {
         let output = engine.instant(&db, query, now, &QueryOptions::default())?;
         println!("{query}: {:?}", output.value);
     }

@@ -14,12 +14,12 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program under test.
-pub fn tsdb() -> Command {
+pub(crate) fn tsdb() -> Command {
     Command::new(env!("CARGO_BIN_EXE_tsdb"))
 }
 
 /// Repeats `probe` until it answers, and fails the test when it does not within half a minute.
-pub fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = probe() {
@@ -31,13 +31,16 @@ pub fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Lets other processes go on.
-#[expect(clippy::disallowed_methods, reason = "another process has no clock we could move")]
-pub fn pause(duration: Duration) {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process has no clock we could move"
+)]
+pub(crate) fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 
 /// A `tsdb serve` process; killed when dropped.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     pub url: String,
     pub log: Arc<Mutex<String>>,
@@ -45,14 +48,14 @@ pub struct Server {
 
 impl Server {
     /// Starts a server on a free port and waits until it is ready.
-    pub fn start(dir: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, flags: &[&str]) -> Self {
         let mut server = Self::spawn(dir, flags);
         server.wait_ready();
         server
     }
 
     /// Starts a server without waiting.
-    pub fn spawn(dir: &Path, flags: &[&str]) -> Self {
+    pub(crate) fn spawn(dir: &Path, flags: &[&str]) -> Self {
         let port = free_port();
         let mut child = tsdb()
             .arg("serve")
@@ -69,29 +72,38 @@ impl Server {
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(n @ 1..) = stderr.read(&mut buffer) {
-                sink.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
+                sink.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&buffer[..n]));
             }
         });
-        Self { child, url: format!("http://127.0.0.1:{port}"), log }
+        Self {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+            log,
+        }
     }
 
     /// Waits until the server says that it is ready.
-    pub fn wait_ready(&mut self) {
+    pub(crate) fn wait_ready(&mut self) {
         wait_for("the server to be ready", || {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("the server ended with {status}:\n{}", self.log.lock().unwrap());
+                panic!(
+                    "the server ended with {status}:\n{}",
+                    self.log.lock().unwrap()
+                );
             }
             (http_get(&format!("{}/-/ready", self.url)).ok()?.status == 200).then_some(())
         });
     }
 
     /// `GET path`, whatever the status.
-    pub fn get(&self, path: &str) -> Response {
+    pub(crate) fn get(&self, path: &str) -> Response {
         http_get(&format!("{}{path}", self.url)).expect("the server answers")
     }
 
     /// The `data` member of a successful API answer.
-    pub fn data(&self, path: &str) -> Value {
+    pub(crate) fn data(&self, path: &str) -> Value {
         let response = self.get(path);
         let body: Value = serde_json::from_str(&response.body).expect(&response.body);
         assert_eq!(body["status"], "success", "{path}: {body}");
@@ -99,31 +111,36 @@ impl Server {
     }
 
     /// The result list of an instant query.
-    pub fn query(&self, expr: &str) -> Vec<Value> {
+    pub(crate) fn query(&self, expr: &str) -> Vec<Value> {
         let data = self.data(&format!("/api/v1/query?query={}", escape(expr)));
-        data["result"].as_array().cloned().unwrap_or_else(|| vec![data["result"].clone()])
+        data["result"]
+            .as_array()
+            .cloned()
+            .unwrap_or_else(|| vec![data["result"].clone()])
     }
 
     /// The value of an instant query with one result, or `None` when it is empty.
-    pub fn value(&self, expr: &str) -> Option<f64> {
+    pub(crate) fn value(&self, expr: &str) -> Option<f64> {
         let result = self.query(expr);
         assert!(result.len() <= 1, "{expr}: {result:?}");
-        result.first().map(|s| s["value"][1].as_str().unwrap().parse().unwrap())
+        result
+            .first()
+            .map(|s| s["value"][1].as_str().unwrap().parse().unwrap())
     }
 
     /// Kills the process at once, as `kill -9` does.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Process id.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends a signal.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .args([format!("-{name}"), self.child.id().to_string()])
             .status()
@@ -132,8 +149,10 @@ impl Server {
     }
 
     /// Waits for the process to end; its exit code.
-    pub fn wait_exit(&mut self) -> i32 {
-        wait_for("the server to end", || self.child.try_wait().unwrap()).code().unwrap_or(-1)
+    pub(crate) fn wait_exit(&mut self) -> i32 {
+        wait_for("the server to end", || self.child.try_wait().unwrap())
+            .code()
+            .unwrap_or(-1)
     }
 }
 
@@ -145,24 +164,28 @@ impl Drop for Server {
 }
 
 /// A port nothing listens on at the moment.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// An HTTP answer.
 #[derive(Debug)]
-pub struct Response {
+pub(crate) struct Response {
     pub status: u16,
     pub headers: HashMap<String, String>,
     pub body: String,
 }
 
-pub fn http_get(url: &str) -> std::io::Result<Response> {
+pub(crate) fn http_get(url: &str) -> std::io::Result<Response> {
     http("GET", url, &[], "")
 }
 
 /// One request on a connection of its own.
-pub fn http(
+pub(crate) fn http(
     method: &str,
     url: &str,
     headers: &[(&str, &str)],
@@ -172,8 +195,7 @@ pub fn http(
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut request =
-        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }
@@ -194,15 +216,24 @@ fn parse_response(raw: &[u8]) -> Option<Response> {
         .map(|(n, v)| (n.to_ascii_lowercase(), v.to_string()))
         .collect();
     let mut body = raw[end + 4..].to_vec();
-    if headers.get("transfer-encoding").is_some_and(|e| e == "chunked") {
+    if headers
+        .get("transfer-encoding")
+        .is_some_and(|e| e == "chunked")
+    {
         body = unchunk(&body)?;
     }
     if headers.get("content-encoding").is_some_and(|e| e == "gzip") {
         let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).ok()?;
+        flate2::read::GzDecoder::new(&body[..])
+            .read_to_end(&mut plain)
+            .ok()?;
         body = plain;
     }
-    Some(Response { status, headers, body: String::from_utf8(body).ok()? })
+    Some(Response {
+        status,
+        headers,
+        body: String::from_utf8(body).ok()?,
+    })
 }
 
 fn unchunk(mut raw: &[u8]) -> Option<Vec<u8>> {
@@ -219,7 +250,7 @@ fn unchunk(mut raw: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Percent-encodes a text for a URL.
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.bytes()
         .map(|b| {
             if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) {
@@ -232,9 +263,9 @@ pub fn escape(text: &str) -> String {
 }
 
 /// Serves exporter pages that tests can change; counts requests.
-pub struct Pages {
+pub(crate) struct Pages {
     pub address: String,
-    pages: Arc<Mutex<HashMap<String, Page>>>,
+    by_path: Arc<Mutex<HashMap<String, Page>>>,
     pub requests: Arc<Mutex<Vec<String>>>,
 }
 
@@ -248,7 +279,7 @@ struct Page {
 }
 
 impl Pages {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let pages = Arc::new(Mutex::new(HashMap::<String, Page>::new()));
@@ -260,27 +291,26 @@ impl Pages {
                 std::thread::spawn(move || serve_pages(stream, &shared, &seen));
             }
         });
-        Self { address, pages, requests }
+        Self {
+            address,
+            by_path: pages,
+            requests,
+        }
     }
 
     /// Puts a text-format page at `path`.
-    pub fn set(&self, path: &str, body: &str) {
+    pub(crate) fn set(&self, path: &str, body: &str) {
         self.set_full(path, 200, "text/plain; version=0.0.4", body);
     }
 
-    pub fn set_full(&self, path: &str, status: u16, content_type: &str, body: &str) {
+    pub(crate) fn set_full(&self, path: &str, status: u16, content_type: &str, body: &str) {
         let page = Page {
             status,
             content_type: content_type.to_string(),
             body: body.to_string(),
             served: 0,
         };
-        self.pages.lock().unwrap().insert(path.to_string(), page);
-    }
-
-    /// How often `path` was served since it was set.
-    pub fn served(&self, path: &str) -> u64 {
-        self.pages.lock().unwrap().get(path).map_or(0, |p| p.served)
+        self.by_path.lock().unwrap().insert(path.to_string(), page);
     }
 }
 
@@ -331,7 +361,7 @@ fn serve_pages(
 
 /// Writes a configuration that scrapes `targets`, given as `(job, address, path)`, each
 /// `interval`.
-pub fn write_config(dir: &Path, interval: &str, targets: &[(&str, &str, &str)]) -> PathBuf {
+pub(crate) fn write_config(dir: &Path, interval: &str, targets: &[(&str, &str, &str)]) -> PathBuf {
     let mut yaml = format!(
         "global:\n  scrape_interval: {interval}\n  scrape_timeout: {interval}\nscrape_configs:\n"
     );
@@ -344,20 +374,27 @@ pub fn write_config(dir: &Path, interval: &str, targets: &[(&str, &str, &str)]) 
     write(&dir.join("prometheus.yml"), &yaml)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's own file, not the store's")]
-pub fn write(path: &Path, text: &str) -> PathBuf {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's own file, not the store's"
+)]
+pub(crate) fn write(path: &Path, text: &str) -> PathBuf {
     std::fs::write(path, text).unwrap();
     path.to_path_buf()
 }
 
 /// Runs `tsdb` with arguments to its end.
-pub fn run(args: &[&str]) -> Output {
+pub(crate) fn run(args: &[&str]) -> Output {
     tsdb().args(args).output().expect("the program runs")
 }
 
 /// Standard output of a run that must succeed.
-pub fn stdout(args: &[&str]) -> String {
+pub(crate) fn stdout(args: &[&str]) -> String {
     let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }

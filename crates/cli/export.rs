@@ -52,7 +52,11 @@ pub(crate) struct ExportBlocksArgs {
 }
 
 /// Runs the command; the exit code is 1 when it fails.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is this command's job")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is this command's job"
+)]
 pub(crate) fn run(args: &ExportArgs) -> ExitCode {
     let ExportCommand::Blocks(args) = &args.command;
     match blocks(args) {
@@ -74,11 +78,7 @@ pub(crate) fn run(args: &ExportArgs) -> ExitCode {
 fn line(meta: &BlockMeta) -> String {
     format!(
         "{}  {} to {}  {} series  {} samples",
-        meta.ulid,
-        meta.min_time_ms,
-        meta.max_time_ms,
-        meta.stats.series,
-        meta.stats.samples
+        meta.ulid, meta.min_time_ms, meta.max_time_ms, meta.stats.series, meta.stats.samples
     )
 }
 
@@ -86,7 +86,10 @@ fn blocks(args: &ExportBlocksArgs) -> anyhow::Result<Vec<BlockMeta>> {
     let now = SystemClock.now_ms();
     let time = |name: &str, text: &Option<String>| {
         let parse = |text: &String| parse_time(text, now).map_err(anyhow::Error::msg);
-        text.as_ref().map(parse).transpose().with_context(|| format!("--{name}"))
+        text.as_ref()
+            .map(parse)
+            .transpose()
+            .with_context(|| format!("--{name}"))
     };
     let (start, end) = (time("start", &args.start)?, time("end", &args.end)?);
     if let (Some(start), Some(end)) = (start, end)
@@ -110,7 +113,8 @@ fn blocks(args: &ExportBlocksArgs) -> anyhow::Result<Vec<BlockMeta>> {
     })?;
     bar.finish();
     // promtool and the sidecar of Thanos look for one.
-    out.create_dir("wal").with_context(|| format!("create {}/wal", args.out.display()))?;
+    out.create_dir("wal")
+        .with_context(|| format!("create {}/wal", args.out.display()))?;
     Ok(blocks)
 }
 
@@ -130,7 +134,9 @@ mod tests {
     }
 
     fn parse(flags: &[&str]) -> ExportBlocksArgs {
-        let line = ["export", "blocks", "--dir", "d", "--out", "o"].iter().chain(flags);
+        let line = ["export", "blocks", "--dir", "d", "--out", "o"]
+            .iter()
+            .chain(flags);
         let ExportCommand::Blocks(args) = Line::try_parse_from(line).unwrap().args.command;
         args
     }
@@ -145,7 +151,10 @@ mod tests {
     #[test]
     fn nonsense_is_refused_before_anything_is_opened() {
         let error = |flags: &[&str]| format!("{:#}", blocks(&parse(flags)).unwrap_err());
-        assert_eq!(error(&["--start", "300", "--end", "200"]), "--end is before --start");
+        assert_eq!(
+            error(&["--start", "300", "--end", "200"]),
+            "--end is before --start"
+        );
         assert!(error(&["--match", "up["]).starts_with("--match up["));
         assert!(error(&["--end", "soon"]).starts_with("--end"));
     }

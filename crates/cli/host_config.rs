@@ -1,5 +1,6 @@
 //! The embedded default: what `tsdb serve` scrapes when no configuration file is given.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 /// Prometheus YAML that scrapes this server, and this machine through the built-in host collector.
@@ -10,7 +11,8 @@ pub(crate) fn default_config(listen: SocketAddr, host_metrics: bool) -> String {
          - job_name: tsdb\n    static_configs:\n      - targets: ['{target}']\n"
     );
     if host_metrics {
-        yaml += &format!(
+        let _ = write!(
+            yaml,
             "  - job_name: node\n    metrics_path: /metrics/host\n    static_configs:\n      \
              - targets: ['{target}']\n"
         );
@@ -41,7 +43,10 @@ mod tests {
             let yaml = default_config("0.0.0.0:9090".parse().unwrap(), host);
             let config = tsdb_config::Config::parse(&yaml, "default").unwrap();
             assert_eq!(config.scrape_configs.len(), 1 + usize::from(host));
-            assert_eq!(config.scrape_configs[0].static_configs[0].targets, ["localhost:9090"]);
+            assert_eq!(
+                config.scrape_configs[0].static_configs[0].targets,
+                ["localhost:9090"]
+            );
         }
     }
 }

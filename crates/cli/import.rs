@@ -37,7 +37,11 @@ pub(crate) struct ImportBlocksArgs {
 }
 
 /// Runs the command; the exit code is 1 when it fails or a sample was refused.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is this command's job")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is this command's job"
+)]
 pub(crate) fn run(args: &ImportArgs) -> ExitCode {
     let ImportCommand::Blocks(args) = &args.command;
     match blocks(args) {
@@ -62,7 +66,10 @@ fn blocks(args: &ImportBlocksArgs) -> anyhow::Result<Imported> {
         anyhow::bail!("no blocks in {}", args.from.display());
     }
     // What is old is what is imported; retention is the server's to decide.
-    let options = Options { retention_ms: 0, ..Options::default() };
+    let options = Options {
+        retention_ms: 0,
+        ..Options::default()
+    };
     let db = Db::open(&args.dir, options)?;
     let mut bar = crate::progress::Progress::new("read");
     let done = prom_block::import(&from, &db, &mut |p| {
@@ -82,7 +89,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("data");
         for from in ["missing", ""] {
-            let args = ImportBlocksArgs { dir: dir.clone(), from: folder.path().join(from) };
+            let args = ImportBlocksArgs {
+                dir: dir.clone(),
+                from: folder.path().join(from),
+            };
             assert!(blocks(&args).is_err());
             assert!(!dir.exists());
         }

@@ -12,7 +12,11 @@ pub(crate) struct Progress {
 impl Progress {
     /// `verb` stands behind the number of samples.
     pub(crate) fn new(verb: &'static str) -> Self {
-        Self { verb, terminal: std::io::stderr().is_terminal(), shown: None }
+        Self {
+            verb,
+            terminal: std::io::stderr().is_terminal(),
+            shown: None,
+        }
     }
 
     /// Shows that all between `from` and `at` of the times until `to` is done.
@@ -37,7 +41,10 @@ impl Progress {
 }
 
 fn percent(at: i64, from: i64, to: i64) -> u8 {
-    let (done, all) = (i128::from(at) - i128::from(from), i128::from(to) - i128::from(from));
+    let (done, all) = (
+        i128::from(at) - i128::from(from),
+        i128::from(to) - i128::from(from),
+    );
     (done.clamp(0, all.max(0)) * 100 / all.max(1)) as u8
 }
 

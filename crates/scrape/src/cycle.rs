@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 use tsdb_model::{
-    AppendError, Appendable, Appender, CommitReport, Exemplar, Labels, MetricType, SeriesRef,
-    StorageError, stale_nan,
+    AppendError, Appendable, Appender, CommitReport, MetricType, SeriesRef, StorageError, stale_nan,
 };
-use tsdb_wire::text::{Entry, ExemplarLine, LabelPair, SeriesLine};
+use tsdb_wire::text::{Entry, LabelPair, SeriesLine};
 
 use crate::cache::SeriesCache;
+use crate::exemplars::Exemplars;
 use crate::metadata::MetadataCache;
 use crate::page::Page;
 use crate::sample::{SampleError, SampleRules};
@@ -19,9 +19,6 @@ use crate::tally::Tally;
 
 /// Samples may be this far ahead of the clock, milliseconds.
 const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;
-
-/// Exemplars with more characters of labels than this are left out.
-const MAX_EXEMPLAR_CHARS: usize = 128;
 
 const SYNTHETIC: [&str; 5] = [
     "up",
@@ -51,6 +48,7 @@ pub(crate) struct Cycle {
     metadata: Arc<Mutex<MetadataCache>>,
     rules: Arc<CycleRules>,
     cache: SeriesCache,
+    exemplars: Exemplars,
     synthetic: [Option<SeriesRef>; SYNTHETIC.len()],
 }
 
@@ -67,6 +65,7 @@ impl Cycle {
             metadata,
             rules,
             cache: SeriesCache::new(),
+            exemplars: Exemplars::default(),
             synthetic: [None; SYNTHETIC.len()],
         }
     }
@@ -128,6 +127,7 @@ impl Cycle {
     ) -> Result<(), String> {
         let counters = self.counters.clone();
         add(&counters.scrapes, 1);
+        self.exemplars.end(taken.is_ok() && committed.is_ok());
         let outcome = match committed {
             Ok(report) => {
                 add(&counters.samples, report.samples);
@@ -273,7 +273,12 @@ impl Cycle {
             Ok(()) => {
                 tally.added += u64::from(is_new);
                 if let Some(exemplar) = &line.exemplar {
-                    take_exemplar(appender, series, exemplar, at_ms, tally, exposed)?;
+                    let taken = self
+                        .exemplars
+                        .take(appender, series, exemplar, at_ms, exposed)?;
+                    if taken == Err(AppendError::OutOfOrderExemplar) {
+                        tally.exemplars_out_of_order += 1;
+                    }
                 }
                 Ok(())
             }
@@ -344,33 +349,6 @@ fn variant(metric_type: MetricType) -> u8 {
         MetricType::Summary => 2,
         _ => 0,
     }
-}
-
-fn take_exemplar<'a>(
-    appender: &mut dyn Appender,
-    series: SeriesRef,
-    line: &ExemplarLine<'a>,
-    sample_ms: i64,
-    tally: &mut Tally,
-    exposed: &mut Vec<LabelPair<'a>>,
-) -> Result<(), String> {
-    exposed.clear();
-    line.labels(exposed).map_err(|e| e.to_string())?;
-    let chars = exposed
-        .iter()
-        .map(|(n, v)| n.chars().count() + v.chars().count());
-    if chars.sum::<usize>() > MAX_EXEMPLAR_CHARS {
-        return Ok(());
-    }
-    let exemplar = Exemplar {
-        labels: Labels::from_pairs(exposed.iter().map(|(n, v)| (n, v))),
-        value: line.value,
-        timestamp_ms: line.timestamp_ms.unwrap_or(sample_ms),
-    };
-    if appender.append_exemplar(series, exemplar) == Err(AppendError::OutOfOrderExemplar) {
-        tally.exemplars_out_of_order += 1;
-    }
-    Ok(())
 }
 
 /// Writes staleness markers. Refusals are to be expected: the series may have newer samples from

@@ -3,6 +3,7 @@
 
 mod cache;
 mod cycle;
+mod exemplars;
 mod fetch;
 pub mod manager;
 mod metadata;

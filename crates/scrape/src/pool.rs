@@ -1,6 +1,6 @@
 //! The targets of one job: which there are, which loops run for them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -196,41 +196,27 @@ impl Pool {
     /// one whose URL changed or that comes back (so its series go on), starts and ends the rest.
     fn assign(&mut self, configs: Vec<LoopConfig>, context: &SyncContext<'_>) {
         self.prune();
-        let mut before = std::mem::take(&mut self.loops);
-        let mut unmatched = Vec::new();
-        for config in configs {
-            let same = |l: &ScrapeLoop| {
-                *l.labels() == config.target.labels && l.config.target.url == config.target.url
-            };
-            match before.iter().position(same) {
-                Some(i) => {
-                    let mut kept = before.swap_remove(i);
-                    if *kept.config != config {
-                        kept.reconfigure(Arc::new(config));
-                    }
-                    self.loops.push(kept);
-                }
-                None => unmatched.push(config),
-            }
-        }
-        for config in unmatched {
-            let config = Arc::new(config);
-            let found = [&mut before, &mut self.ending]
-                .into_iter()
-                .find_map(|list| {
-                    let same = |l: &ScrapeLoop| *l.labels() == config.target.labels;
-                    list.iter().position(same).map(|i| list.swap_remove(i))
-                });
-            let running = match found {
-                Some(mut heir) => {
-                    heir.reconfigure(config);
-                    heir
-                }
-                None => ScrapeLoop::start(context.shared, context.runtime, config),
-            };
+        let mut before = by_labels(std::mem::take(&mut self.loops));
+        let kept: Vec<_> = configs
+            .into_iter()
+            .map(|config| {
+                let same = |l: &ScrapeLoop| l.config.target.url == config.target.url;
+                let found = take(&mut before, &config, same);
+                (Arc::new(config), found)
+            })
+            .collect();
+        let mut ending = by_labels(std::mem::take(&mut self.ending));
+        for (config, found) in kept {
+            let found = found
+                .or_else(|| take(&mut before, &config, |_| true))
+                .or_else(|| take(&mut ending, &config, |_| true));
+            let heir = found.and_then(|mut l| l.reconfigure(config.clone()).then_some(l));
+            let running =
+                heir.unwrap_or_else(|| ScrapeLoop::start(context.shared, context.runtime, config));
             self.loops.push(running);
         }
-        for gone in before {
+        self.ending = ending.into_values().flatten().collect();
+        for gone in before.into_values().flatten() {
             gone.end();
             self.ending.push(gone);
         }
@@ -254,4 +240,26 @@ impl Pool {
             discovered: self.discovered as u64,
         }
     }
+}
+
+/// Loops by the labels of their targets; few have the same.
+fn by_labels(loops: Vec<ScrapeLoop>) -> HashMap<Labels, Vec<ScrapeLoop>> {
+    let mut map: HashMap<Labels, Vec<ScrapeLoop>> = HashMap::with_capacity(loops.len());
+    for running in loops {
+        map.entry(running.labels().clone())
+            .or_default()
+            .push(running);
+    }
+    map
+}
+
+/// Takes out a loop with the labels of `config` that also is `wanted`.
+fn take(
+    loops: &mut HashMap<Labels, Vec<ScrapeLoop>>,
+    config: &LoopConfig,
+    wanted: impl Fn(&ScrapeLoop) -> bool,
+) -> Option<ScrapeLoop> {
+    let list = loops.get_mut(&config.target.labels)?;
+    let i = list.iter().position(wanted)?;
+    Some(list.swap_remove(i))
 }

@@ -60,6 +60,8 @@ pub(crate) struct Status {
     pub(crate) last_error: String,
     pub(crate) last_scrape_ms: Option<i64>,
     pub(crate) last_duration_seconds: f64,
+    /// The series are marked as ended, the loop is no more.
+    finished: bool,
 }
 
 /// Handle of a running loop. Dropping it stops the loop without markers.
@@ -103,10 +105,15 @@ impl ScrapeLoop {
     }
 
     /// Goes on with another configuration; known series stay known. Also takes back
-    /// [`ScrapeLoop::end`] when that has not come into effect.
-    pub(crate) fn reconfigure(&mut self, config: Arc<LoopConfig>) {
+    /// [`ScrapeLoop::end`]. False when that has come into effect: the loop is no more.
+    pub(crate) fn reconfigure(&mut self, config: Arc<LoopConfig>) -> bool {
+        let status = lock(&self.status); // keeps the loop from finishing meanwhile
+        if status.finished {
+            return false;
+        }
         self.config = config.clone();
         self.control.send_replace(Control::Run(config));
+        true
     }
 
     /// Tells the loop that its target is gone.
@@ -165,7 +172,10 @@ impl Worker {
                     let control = self.control.borrow_and_update().clone();
                     let next = match control {
                         Control::Run(next) => Some(next),
-                        Control::End => self.end(due_ms, config.schedule).await,
+                        Control::End => {
+                            let back = self.end(due_ms, config.schedule).await;
+                            back.or_else(|| self.finish())
+                        }
                         Control::Stop => None,
                     };
                     let Some(next) = next else { return };
@@ -286,7 +296,18 @@ impl Worker {
             last_error: error,
             last_scrape_ms: Some(t_ms),
             last_duration_seconds: started.elapsed().as_secs_f64(),
+            finished: false,
         };
+    }
+
+    /// Says that the loop is no more, unless the target came back while its series were marked.
+    fn finish(&mut self) -> Option<Arc<LoopConfig>> {
+        let mut status = lock(&self.status);
+        if let Control::Run(config) = self.control.borrow_and_update().clone() {
+            return Some(config);
+        }
+        status.finished = true;
+        None
     }
 
     /// The target is gone. Its series are marked as ended at the next tick, but only after one

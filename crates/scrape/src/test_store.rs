@@ -139,6 +139,7 @@ impl Appendable for TestStore {
         Box::new(TestAppender {
             store: self,
             samples: Vec::new(),
+            exemplars: Vec::new(),
             metadata: Vec::new(),
         })
     }
@@ -147,6 +148,7 @@ impl Appendable for TestStore {
 struct TestAppender<'a> {
     store: &'a TestStore,
     samples: Vec<(SeriesRef, i64, f64)>,
+    exemplars: Vec<String>,
     metadata: Vec<(String, Metadata)>,
 }
 
@@ -207,7 +209,7 @@ impl Appender for TestAppender<'_> {
 
     fn append_exemplar(&mut self, _: SeriesRef, new: Exemplar) -> Result<(), AppendError> {
         let text = format!("{} {} {}", new.labels, new.value, new.timestamp_ms);
-        self.store.data().exemplars.push(text);
+        self.exemplars.push(text);
         Ok(())
     }
 
@@ -226,6 +228,7 @@ impl Appender for TestAppender<'_> {
             of_series.entry(t_ms).or_insert(value);
         }
         data.metadata.extend(self.metadata);
+        data.exemplars.extend(self.exemplars);
         Ok(CommitReport {
             samples,
             rejected: Vec::new(),

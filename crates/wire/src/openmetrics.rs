@@ -77,8 +77,7 @@ impl<'a> OpenMetricsParser<'a> {
             _ => return Err(while_parsing("expected HELP, TYPE, UNIT or EOF", rest)),
         };
         let tail = tail.unwrap_or_default();
-        let name = family_name(tail, tail).filter(|(name, _)| !name.contains(&b'\n'));
-        let Some((family, len)) = name else {
+        let Some((family, len)) = family_name(tail, tail) else {
             let what = format!("expected metric name after {keyword}");
             return Err(while_parsing(&what, rest));
         };

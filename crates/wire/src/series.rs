@@ -126,15 +126,6 @@ impl<'a> LabelReader<'a> {
         self.text.get(self.at).copied()
     }
 
-    /// Quoted texts of OpenMetrics end with their line.
-    #[inline]
-    fn no_line_break(&self, text: &[u8], expected: &'static str) -> Result<(), &'static str> {
-        match self.grammar {
-            Grammar::OpenMetrics if text.contains(&b'\n') => Err(expected),
-            _ => Ok(()),
-        }
-    }
-
     /// The next part, or `None` at the closing brace; an error says what was expected.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Part<'a>>, &'static str> {
@@ -156,7 +147,6 @@ impl<'a> LabelReader<'a> {
         let name = if quoted {
             let len = quoted_len(self.rest()).ok_or("expected label name")?;
             let inside = self.rest().get(1..len - 1).unwrap_or_default();
-            self.no_line_break(inside, "expected label name")?;
             self.at += len;
             inside
         } else {
@@ -179,7 +169,10 @@ impl<'a> LabelReader<'a> {
         self.peek();
         let len = quoted_len(self.rest()).ok_or("expected label value")?;
         let value = self.rest().get(1..len - 1).unwrap_or_default();
-        self.no_line_break(value, "expected label value")?;
+        // Only of values: quoted names go on over lines in Prometheus, too.
+        if self.grammar == Grammar::OpenMetrics && value.contains(&b'\n') {
+            return Err("expected label value");
+        }
         self.at += len;
         self.separator_due = true;
         Ok(Some(Part::Label { name, value }))

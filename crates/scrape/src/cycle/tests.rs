@@ -3,6 +3,7 @@
 use super::*;
 use crate::test_store::TestStore;
 use std::collections::BTreeMap;
+use tsdb_model::Labels;
 use tsdb_model::relabel::{RelabelAction, RelabelConfig};
 use tsdb_wire::negotiate::Format;
 
@@ -397,6 +398,19 @@ fn exemplars() {
         format!("{{trace_id=\"t2\"}} 0.5 {}", T - 1000),
     ];
     assert_eq!(b.store.exemplars(), wanted);
+    // Shown again, they are not stored again.
+    b.scrape_as(&page, Format::OpenMetrics).unwrap();
+    assert_eq!(b.store.exemplars(), wanted);
+    let page = page.replace("t1", "t3");
+    b.store.set_fail_commits(true);
+    b.scrape_as(&page, Format::OpenMetrics).unwrap_err();
+    b.store.set_fail_commits(false);
+    let broken = page.replace("# EOF", "# FOE");
+    b.scrape_as(&broken, Format::OpenMetrics).unwrap_err();
+    assert_eq!(b.store.exemplars().len(), 2);
+    b.scrape_as(&page, Format::OpenMetrics).unwrap();
+    let third = format!("{{trace_id=\"t3\"}} 0.5 {}", b.now());
+    assert_eq!(b.store.exemplars()[2..], [third]);
 }
 
 #[test]

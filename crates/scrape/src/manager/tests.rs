@@ -343,3 +343,18 @@ async fn requests_say_what_prometheus_says() {
     ));
     eventually(|| seen("accept-encoding", "identity")).await;
 }
+
+#[tokio::test]
+async fn job_that_comes_back_goes_on() {
+    let bench = Bench::new().await;
+    let jobs = format!("- {{job_name: j, {STATIC}}}\n");
+    bench.apply(&jobs);
+    eventually(|| !bench.series("up", "j").is_empty()).await;
+    bench.apply("- job_name: another\n");
+    assert!(bench.manager.targets().active.is_empty());
+    bench.apply(&jobs);
+    let seen = bench.series("a", "j").len();
+    eventually(|| bench.series("a", "j").len() > seen + 3).await;
+    assert!(!bench.series("a", "j").contains(&"stale".to_string()));
+    assert_eq!(bench.manager.scrape_pools(), ["j"]);
+}

@@ -43,6 +43,7 @@ impl<F: Fn(usize) -> (u64, Page) + Send + Sync> Fetch for FakeTarget<F> {
             }
             Ok(Response {
                 status: http::StatusCode::OK,
+                status_text: "200 OK".into(),
                 headers: http::HeaderMap::new(),
                 content_type: Some("text/plain".into()),
                 body: page?.as_bytes().to_vec(),
@@ -321,4 +322,37 @@ async fn clock_set_back_does_not_stop_scraping() {
     assert!(stats.scrapes >= 5, "{}", stats.scrapes);
     assert!(stats.out_of_order > 0);
     assert_eq!(running.status().health, Health::Up);
+}
+
+#[tokio::test(start_paused = true)]
+async fn loop_that_has_finished_says_so() {
+    let bench = Bench::new(|_| (0, Ok("a 1\n")));
+    let mut running = bench.start("i");
+    bench.until(T + 100).await;
+    assert!(running.reconfigure(config("i")));
+    running.end();
+    bench.until(T + 5 * INTERVAL).await;
+    assert!(!running.reconfigure(config("i")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn target_that_comes_back_while_it_is_marked_goes_on() {
+    let bench = Bench::new(|_| (0, Ok("a 1\n")));
+    let mut running = bench.start("i");
+    bench.until(T + 100).await;
+    // Nothing is stored while this is held: the markers have to wait.
+    let permit = bench.shared.ingests.acquire().await.unwrap();
+    running.end();
+    bench.until(T + 3 * INTERVAL).await;
+    assert!(
+        running.reconfigure(config("i")),
+        "the markers are not written yet"
+    );
+    drop(permit);
+    bench.until(T + 6 * INTERVAL).await;
+    assert_eq!(
+        bench.series("a")[..2],
+        [ticks([0], "1"), ticks([1], "stale")].concat()
+    );
+    assert!(bench.series("a").len() > 2, "{:?}", bench.series("a"));
 }

@@ -551,3 +551,41 @@ fn times_at_the_end_of_the_world() {
     assert_eq!(metas.len(), 4);
     assert_same(&imported(&dir).unwrap().0, &series);
 }
+
+/// Through the real store and back.
+#[test]
+fn through_the_store() {
+    let series = sample_series();
+    let (dir, _) = exported(series.clone());
+    let folder = tempfile::tempdir().unwrap();
+    let options = crate::Options {
+        retention_ms: 0,
+        ..crate::Options::default()
+    };
+    let db = crate::Db::open(folder.path(), options).unwrap();
+    let done = import(&dir, &db, &mut |_| {}).unwrap();
+    assert_eq!(
+        (done.samples, done.rejected),
+        (3400, 0),
+        "{:?}",
+        done.reasons
+    );
+    // Again: nothing changes.
+    assert_eq!(import(&dir, &db, &mut |_| {}).unwrap().rejected, 0);
+    let stats = db.stats();
+    let out = MemDir::default();
+    export(
+        &db,
+        &[],
+        stats.min_time_ms,
+        stats.max_time_ms,
+        &out,
+        &mut |_| {},
+    )
+    .unwrap();
+    assert_same(&imported(&out).unwrap().0, &series);
+    let all = MemDir::default();
+    export(&db, &[], i64::MIN, i64::MAX, &all, &mut |_| {}).unwrap();
+    assert_same(&imported(&all).unwrap().0, &series);
+    db.close().unwrap();
+}
