@@ -22,6 +22,10 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Evaluate a PromQL expression against a server, or straight from a data directory.
     Query(QueryArgs),
+    /// Write data in the formats of others.
+    Export(crate::export::ExportArgs),
+    /// Read data of others.
+    Import(crate::import::ImportArgs),
     /// Run tests.
     Test(TestArgs),
 }

@@ -1,8 +1,11 @@
 //! The `tsdb` program: flags, wiring, signals, exit codes.
 
+mod export;
 mod flags;
 mod host_config;
+mod import;
 mod logging;
+mod progress;
 mod query;
 mod render;
 mod serve;
@@ -25,6 +28,8 @@ fn main() -> ExitCode {
     match cli.command {
         flags::Command::Serve(args) => serve::run(*args),
         flags::Command::Query(args) => query::run(&args),
+        flags::Command::Export(args) => export::run(&args),
+        flags::Command::Import(args) => import::run(&args),
         flags::Command::Test(args) => match args.command {
             flags::TestCommand::Promql(args) => test::run(&args),
         },

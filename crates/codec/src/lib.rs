@@ -7,6 +7,7 @@
 
 pub mod bits;
 pub mod error;
+pub mod histogram_chunk;
 pub mod varint;
 pub mod xor;
 

@@ -11,6 +11,7 @@ mod head;
 mod maintain;
 pub mod options;
 mod order;
+pub mod prom_block;
 mod querier;
 mod replay;
 mod shared;
