@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use tsdb_model::relabel::RelabelConfig;
 
+use crate::http_client::HttpClientConfig;
+
 /// `scrape_interval` and `evaluation_interval` of a configuration that names none: 1m.
 pub const DEFAULT_INTERVAL_MS: i64 = 60_000;
 /// `scrape_timeout` of a configuration that names none: 10s.
@@ -139,6 +141,8 @@ pub struct ScrapeConfig {
     pub metric_name_validation_scheme: String,
     /// `metric_name_escaping_scheme`: `allow-utf-8`, `underscores`, `dots` or `values`.
     pub metric_name_escaping_scheme: String,
+    /// The settings of the HTTP client, which stand beside the others.
+    pub http_client: HttpClientConfig,
     /// `static_configs`
     pub static_configs: Vec<StaticConfig>,
     /// `relabel_configs`

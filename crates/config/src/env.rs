@@ -1,4 +1,70 @@
-//! Variables of the environment in the values of `external_labels`.
+//! Variables of the environment: always in the values of `external_labels`, and on demand in all
+//! others.
+
+use crate::error::Problem;
+use crate::global::Env;
+use crate::node::{Node, Value};
+
+/// Replaces `${NAME}` in every value but those of `external_labels`, which have rules of their own
+/// (see [`expand`]). `$NAME` and `${1}` stay as they are: relabelling uses them for groups.
+pub(crate) fn expand_nodes(root: &mut Node, get: Env<'_>) -> Result<(), Problem> {
+    expand_node(root, &mut Vec::new(), get)
+}
+
+fn expand_node(node: &mut Node, path: &mut Vec<String>, get: Env<'_>) -> Result<(), Problem> {
+    match &mut node.value {
+        Value::Null => {}
+        Value::Scalar { text, .. } => {
+            let field = path.join(".");
+            *text = expand_braces(text, get).map_err(|e| Problem::new(node.at, &field, e))?;
+        }
+        Value::List(items) => {
+            for item in items {
+                expand_node(item, path, get)?;
+            }
+        }
+        Value::Map(entries) => {
+            for (key, value) in entries {
+                if key.name == "external_labels" && path.len() == 1 && path[0] == "global" {
+                    continue;
+                }
+                path.push(key.name.clone());
+                expand_node(value, path, get)?;
+                path.pop();
+            }
+        }
+    }
+    Ok(())
+}
+
+fn expand_braces(text: &str, get: Env<'_>) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, tail)) = rest.split_once("${") {
+        if let Some(before) = before.strip_suffix('$') {
+            out += before;
+            out += "${";
+            rest = tail;
+            continue;
+        }
+        out += before;
+        let name = &tail[..tail.find('}').unwrap_or(0)];
+        let starts = |c: char| c.is_ascii_alphabetic() || c == '_';
+        let is_name = name.starts_with(starts)
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !is_name {
+            out += "${";
+            rest = tail;
+            continue;
+        }
+        let value = get(name).ok_or_else(|| {
+            format!("the environment has no variable {name:?}; write $${{ for a plain ${{")
+        })?;
+        out += &value;
+        rest = &tail[name.len() + 1..];
+    }
+    Ok(out + rest)
+}
 
 /// Replaces `$NAME` and `${NAME}` by what `get` knows, or by nothing. `$$` is a dollar sign, and
 /// so is one that no name follows.

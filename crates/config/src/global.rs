@@ -1,19 +1,47 @@
 //! The whole file, `global` and `storage`.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use crate::config::{
     ALLOW_UTF8, Config, DEFAULT_TIMEOUT_MS, GlobalConfig, LEGACY, StorageConfig, UNDERSCORES, UTF8,
 };
 use crate::env::expand;
 use crate::error::Problem;
+use crate::http_client::HttpClientConfig;
 use crate::node::{Node, Section, Value};
 use crate::{scrape, unsupported};
 
 /// Looks up a variable of the environment.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-const TOP: [&str; 4] = ["global", "runtime", "scrape_configs", "storage"];
+/// What is wrong with the files an HTTP client's settings name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientProblem {
+    /// The field, such as `tls_config.ca_file`.
+    pub field: String,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// Looks whether the files that an HTTP client's settings name can be used.
+pub type ClientCheck<'a> = dyn Fn(&HttpClientConfig) -> Result<(), ClientProblem> + 'a;
+
+/// What a configuration is read with.
+pub(crate) struct Context<'a> {
+    pub(crate) env: Env<'a>,
+    /// Where relative file names begin.
+    pub(crate) dir: &'a Path,
+    pub(crate) check: Option<&'a ClientCheck<'a>>,
+}
+
+const TOP: [&str; 5] = [
+    "global",
+    "runtime",
+    "scrape_configs",
+    "scrape_config_files",
+    "storage",
+];
 
 /// Keys that `global` and jobs share.
 pub(crate) const COMMON: [&str; 14] = [
@@ -52,8 +80,11 @@ const PROTOCOLS: [&str; 5] = [
 ];
 const PROTOBUF: &str = "PrometheusProto";
 
-/// Makes a configuration of a file's content.
-pub(crate) fn read(root: &Node, env: Env<'_>) -> Result<Config, Problem> {
+/// Makes a configuration of a file's content. Also says which other files hold jobs.
+pub(crate) fn read(
+    root: &Node,
+    context: &Context<'_>,
+) -> Result<(Config, Vec<ScrapeFiles>), Problem> {
     let top = Section::open(root, String::new(), &[&TOP, &unsupported::TOP])?;
     if let Some(alerting) = top.get("alerting") {
         alerting.section(&[&["alert_relabel_configs", "alertmanagers"]])?;
@@ -68,7 +99,7 @@ pub(crate) fn read(root: &Node, env: Env<'_>) -> Result<Config, Problem> {
     let global = match top.get("global") {
         Some(field) => global(
             &field.section(&[&COMMON, &GLOBAL, &unsupported::COMMON])?,
-            env,
+            context.env,
         )?,
         None => GlobalConfig::default(),
     };
@@ -76,28 +107,59 @@ pub(crate) fn read(root: &Node, env: Env<'_>) -> Result<Config, Problem> {
         Some(field) => storage(&field.section(&[&["tsdb", "exemplars"]])?)?,
         None => StorageConfig::default(),
     };
-    let mut scrape_configs = Vec::new();
-    let mut names = HashSet::new();
+    let mut config = Config {
+        global,
+        scrape_configs: Vec::new(),
+        storage,
+    };
+    read_jobs(&top, &mut config, context)?;
+    let mut files = Vec::new();
+    if let Some(list) = top.get("scrape_config_files") {
+        for item in list.items()? {
+            let pattern = context.dir.join(item.string()?);
+            let problem = item.problem("");
+            files.push(ScrapeFiles { pattern, problem });
+        }
+    }
+    Ok((config, files))
+}
+
+/// An entry of `scrape_config_files`.
+pub(crate) struct ScrapeFiles {
+    pub(crate) pattern: PathBuf,
+    /// Its place, for when something is wrong with it.
+    pub(crate) problem: Problem,
+}
+
+/// Adds the jobs of another file.
+pub(crate) fn read_more(
+    root: &Node,
+    config: &mut Config,
+    context: &Context<'_>,
+) -> Result<(), Problem> {
+    let top = Section::open(root, String::new(), &[&["scrape_configs"]])?;
+    read_jobs(&top, config, context)
+}
+
+fn read_jobs(top: &Section<'_>, config: &mut Config, context: &Context<'_>) -> Result<(), Problem> {
+    let names = config.scrape_configs.iter();
+    let mut names: HashSet<String> = names.map(|job| job.job_name.clone()).collect();
     if let Some(list) = top.get("scrape_configs") {
         for item in list.items()? {
             if item.node.value == Value::Null {
                 return Err(item.problem("empty or null scrape config section"));
             }
             let section = item.section(&scrape::known_keys())?;
-            let job = scrape::read(&section, &global)?;
+            let job = scrape::read(&section, &config.global, context)?;
             if !names.insert(job.job_name.clone()) {
                 let name = &job.job_name;
                 let text = format!("found multiple scrape configs with job name {name:?}");
                 return Err(section.problem_at("job_name", text));
             }
-            scrape_configs.push(job);
+            config.scrape_configs.push(job);
         }
     }
-    Ok(Config {
-        global,
-        scrape_configs,
-        storage,
-    })
+    Ok(())
 }
 
 fn global(section: &Section<'_>, env: Env<'_>) -> Result<GlobalConfig, Problem> {

@@ -14,9 +14,12 @@ use serde_saphyr::{
 };
 
 use crate::config::Config;
-use crate::error::{ConfigError, Position};
-use crate::global::{self, Env};
+use crate::env::expand_nodes;
+use crate::error::{ConfigError, Position, Problem};
+use crate::glob::glob;
+use crate::global::{self, ClientCheck, Context, Env};
 use crate::node::{Key, Node, Value};
+use crate::web::{self, WebConfig};
 
 /// Largest file that is read. Static configurations of the largest sites take a few megabytes.
 const MAX_FILE_BYTES: u64 = 32 << 20;
@@ -26,34 +29,9 @@ const MAX_NODES: usize = 500_000;
 const MAX_ALIASED_NODES: usize = 100_000;
 
 impl Config {
-    /// Reads a file.
+    /// Reads a file, and those it names in `scrape_config_files`.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let file = path.display().to_string();
-        let bytes = match read_file(path) {
-            Ok(bytes) => bytes,
-            Err(source) => return Err(ConfigError::Read { file, source }),
-        };
-        if bytes.len() as u64 > MAX_FILE_BYTES {
-            let limit = MAX_FILE_BYTES;
-            return Err(ConfigError::TooLarge { file, limit });
-        }
-        match std::str::from_utf8(&bytes) {
-            Ok(text) => Self::parse(text, &file),
-            Err(error) => {
-                let before = &bytes[..error.valid_up_to()];
-                let line_start = before
-                    .iter()
-                    .rposition(|b| *b == b'\n')
-                    .map_or(0, |i| i + 1);
-                Err(ConfigError::Syntax {
-                    file,
-                    line: before.iter().filter(|b| **b == b'\n').count() as u64 + 1,
-                    column: (before.len() - line_start) as u64 + 1,
-                    reason: "not UTF-8".to_string(),
-                })
-            }
-        }
+        Loader::default().load(path)
     }
 
     /// Reads a text; `name` stands for the file in messages.
@@ -62,31 +40,147 @@ impl Config {
     }
 
     pub(crate) fn parse_with(yaml: &str, name: &str, env: Env<'_>) -> Result<Self, ConfigError> {
-        if yaml.len() as u64 > MAX_FILE_BYTES {
-            return Err(ConfigError::TooLarge {
-                file: name.to_string(),
-                limit: MAX_FILE_BYTES,
-            });
-        }
-        let root = parse_nodes(yaml, name)?;
-        global::read(&root, env).map_err(|problem| problem.in_file(name))
+        let loader = Loader::default();
+        loader.read_text(yaml, name, &loader.context(env, Path::new("")))
     }
 }
 
+/// Reads configurations, with what not everyone wants.
+#[derive(Default, Clone, Copy)]
+pub struct Loader<'a> {
+    /// Replaces `${NAME}` in values by variables of the environment. One that is not set is an
+    /// error; `$${` stands for `${`.
+    pub expand_env: bool,
+    /// Looks at the files that HTTP clients need, so that what is wrong with them is reported
+    /// with its place in the configuration.
+    pub check: Option<&'a ClientCheck<'a>>,
+}
+
+impl Loader<'_> {
+    /// Reads a file, and those it names in `scrape_config_files`.
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Config, ConfigError> {
+        let path = path.as_ref();
+        let (name, text) = read_text_file(path)?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let env = |variable: &str| std::env::var(variable).ok();
+        self.read_text(&text, &name, &self.context(&env, dir))
+    }
+
+    pub(crate) fn context<'b>(&'b self, env: Env<'b>, dir: &'b Path) -> Context<'b> {
+        Context {
+            env,
+            dir,
+            check: self.check,
+        }
+    }
+
+    pub(crate) fn read_text(
+        &self,
+        yaml: &str,
+        name: &str,
+        context: &Context<'_>,
+    ) -> Result<Config, ConfigError> {
+        let root = self.nodes(yaml, name, context)?;
+        let read = global::read(&root, context);
+        let (mut config, more) = read.map_err(|problem| problem.in_file(name))?;
+        for entry in more {
+            let found = glob(&entry.pattern).map_err(|reason| {
+                let problem = Problem {
+                    reason,
+                    ..entry.problem
+                };
+                problem.in_file(name)
+            })?;
+            for path in found {
+                let (name, text) = read_text_file(&path)?;
+                let root = self.nodes(&text, &name, context)?;
+                let context = Context {
+                    dir: path.parent().unwrap_or(Path::new("")),
+                    ..*context
+                };
+                global::read_more(&root, &mut config, &context)
+                    .map_err(|problem| problem.in_file(&name))?;
+            }
+        }
+        Ok(config)
+    }
+
+    fn nodes(&self, yaml: &str, name: &str, context: &Context<'_>) -> Result<Node, ConfigError> {
+        let mut root = parse_nodes(yaml, name)?;
+        if self.expand_env {
+            expand_nodes(&mut root, context.env).map_err(|problem| problem.in_file(name))?;
+        }
+        Ok(root)
+    }
+}
+
+impl fmt::Debug for Loader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loader")
+            .field("expand_env", &self.expand_env)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WebConfig {
+    /// Reads a file.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let (name, text) = read_text_file(path)?;
+        Self::parse(&text, &name, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Reads a text; `name` stands for the file in messages, relative names are taken from `dir`.
+    pub fn parse(yaml: &str, name: &str, dir: &Path) -> Result<Self, ConfigError> {
+        let root = parse_nodes(yaml, name)?;
+        web::read(&root, dir).map_err(|problem| problem.in_file(name))
+    }
+}
+
+/// The name of a file as messages say it, and its text.
+fn read_text_file(path: &Path) -> Result<(String, String), ConfigError> {
+    let file = path.display().to_string();
+    let bytes = match read_file(path, MAX_FILE_BYTES + 1) {
+        Ok(bytes) => bytes,
+        Err(source) => return Err(ConfigError::Read { file, source }),
+    };
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok((file, text)),
+        Err(error) => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line_start = before
+                .iter()
+                .rposition(|b| *b == b'\n')
+                .map_or(0, |i| i + 1);
+            Err(ConfigError::Syntax {
+                file,
+                line: before.iter().filter(|b| **b == b'\n').count() as u64 + 1,
+                column: (before.len() - line_start) as u64 + 1,
+                reason: "not UTF-8".to_string(),
+            })
+        }
+    }
+}
+
+/// The first `max_bytes` bytes of one of the user's files.
 #[expect(
     clippy::disallowed_methods,
     reason = "the configuration is the user's file, not one of the store's directory"
 )]
-fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+pub fn read_file(path: &Path, max_bytes: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     // Pipes and devices have no length that could be asked for beforehand.
-    File::open(path)?
-        .take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(max_bytes).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
 fn parse_nodes(yaml: &str, name: &str) -> Result<Node, ConfigError> {
+    if yaml.len() as u64 > MAX_FILE_BYTES {
+        return Err(ConfigError::TooLarge {
+            file: name.to_string(),
+            limit: MAX_FILE_BYTES,
+        });
+    }
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(yaml, parser_options()) {
         Ok(raw) => Ok(node(raw, yaml)),
         Err(error) => {

@@ -262,6 +262,28 @@ impl<'a> Section<'a> {
         self.get(name).map(|f| f.duration_ms()).transpose()
     }
 
+    /// A problem with the value that `path` (names with dots between) leads to, as far as it goes.
+    pub(crate) fn problem_within(&self, path: &str, reason: impl ToString) -> Problem {
+        let (mut entries, mut at, mut way) = (self.entries, self.at, self.path.clone());
+        for name in path.split('.') {
+            let Some((key, node)) = entries.iter().find(|(key, _)| key.name == name) else {
+                break;
+            };
+            way = join(&way, name);
+            at = node.at;
+            entries = match &node.value {
+                Value::Map(inner) => inner,
+                // An item of a list or a scalar has a place of its own, the key tells enough.
+                Value::List(_) => {
+                    at = key.at;
+                    &[]
+                }
+                _ => &[],
+            };
+        }
+        Problem::new(at, &way, reason)
+    }
+
     /// A problem with the value of `name`, or with the section that has none.
     pub(crate) fn problem_at(&self, name: &str, reason: impl ToString) -> Problem {
         match self.get(name) {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::config::{GlobalConfig, LEGACY, ScrapeConfig, StaticConfig};
 use crate::error::Problem;
-use crate::global::{self, COMMON};
+use crate::global::{self, COMMON, Context};
 use crate::node::{Section, Value};
-use crate::{relabel, unsupported};
+use crate::{http_client, relabel, unsupported};
 
-const JOB: [&str; 15] = [
+const JOB: [&str; 13] = [
     "job_name",
     "honor_labels",
     "honor_timestamps",
@@ -19,17 +19,16 @@ const JOB: [&str; 15] = [
     "scheme",
     "enable_compression",
     "native_histogram_min_bucket_factor",
-    "follow_redirects",
-    "enable_http2",
     "static_configs",
     "relabel_configs",
     "metric_relabel_configs",
 ];
 
 /// All keys that a job may have.
-pub(crate) fn known_keys() -> [&'static [&'static str]; 5] {
+pub(crate) fn known_keys() -> [&'static [&'static str]; 6] {
     [
         &JOB,
+        &http_client::KEYS,
         &COMMON,
         &unsupported::COMMON,
         &unsupported::HTTP,
@@ -38,7 +37,11 @@ pub(crate) fn known_keys() -> [&'static [&'static str]; 5] {
 }
 
 /// Reads a job and fills in what it takes from `global`.
-pub(crate) fn read(section: &Section<'_>, global: &GlobalConfig) -> Result<ScrapeConfig, Problem> {
+pub(crate) fn read(
+    section: &Section<'_>,
+    global: &GlobalConfig,
+    context: &Context<'_>,
+) -> Result<ScrapeConfig, Problem> {
     let job_name = section.string("job_name")?.unwrap_or_default();
     if job_name.is_empty() {
         return Err(section.problem_at("job_name", "job_name is empty"));
@@ -52,6 +55,10 @@ pub(crate) fn read(section: &Section<'_>, global: &GlobalConfig) -> Result<Scrap
     let (validation, escaping) = schemes(section, global)?;
     let legacy = validation == LEGACY;
     let relabel_configs = relabel::read(section, "relabel_configs", "target", legacy)?;
+    let http_client = http_client::read(section, context.dir)?;
+    if let Some(check) = context.check {
+        check(&http_client).map_err(|e| section.problem_within(&e.field, e.reason))?;
+    }
     // A rule may yet make an address of what is none.
     let check_targets = relabel_configs.is_empty();
     let boolean = |name, default| Ok(section.boolean(name)?.unwrap_or(default));
@@ -89,6 +96,7 @@ pub(crate) fn read(section: &Section<'_>, global: &GlobalConfig) -> Result<Scrap
         keep_dropped_targets: limit("keep_dropped_targets", global.keep_dropped_targets)?,
         metric_name_validation_scheme: validation,
         metric_name_escaping_scheme: escaping,
+        http_client,
         static_configs: static_configs(section, check_targets)?,
         relabel_configs,
         metric_relabel_configs: relabel::read(section, "metric_relabel_configs", "metric", legacy)?,
@@ -101,10 +109,6 @@ fn check_ignored(section: &Section<'_>) -> Result<(), Problem> {
     global::check_histogram_keys(section)?;
     if let Some(factor) = section.get("native_histogram_min_bucket_factor") {
         factor.float()?;
-    }
-    section.boolean("enable_http2")?;
-    if section.boolean("follow_redirects")? == Some(false) {
-        return Err(section.problem_at("follow_redirects", "false is not supported yet"));
     }
     Ok(())
 }

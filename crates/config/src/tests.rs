@@ -8,7 +8,9 @@ use super::*;
 
 mod bad;
 mod files;
+mod http;
 mod round_trip;
+mod web;
 
 fn parse(yaml: &str) -> Config {
     let env = |name: &str| (name == "REGION").then(|| "eu".to_string());
@@ -143,6 +145,7 @@ fn everything_supported() {
         keep_dropped_targets: 5,
         metric_name_validation_scheme: "utf8".to_string(),
         metric_name_escaping_scheme: "dots".to_string(),
+        http_client: HttpClientConfig::default(),
         static_configs: Vec::new(),
         relabel_configs: Vec::new(),
         metric_relabel_configs: Vec::new(),
@@ -176,6 +179,10 @@ fn everything_supported() {
         keep_dropped_targets: 6,
         metric_name_validation_scheme: "legacy".to_string(),
         metric_name_escaping_scheme: "underscores".to_string(),
+        http_client: HttpClientConfig {
+            enable_http2: false,
+            ..HttpClientConfig::default()
+        },
         static_configs: vec![
             StaticConfig {
                 targets: strings(&["localhost:9090", "[::1]:80"]),

@@ -3,9 +3,8 @@
 //! the setup do less than it says.
 
 /// At the top.
-pub(crate) const TOP: [&str; 7] = [
+pub(crate) const TOP: [&str; 6] = [
     "rule_files",
-    "scrape_config_files",
     "alerting",
     "remote_write",
     "remote_read",
@@ -22,18 +21,11 @@ pub(crate) const COMMON: [&str; 4] = [
 ];
 
 /// The settings of the HTTP client, in jobs.
-pub(crate) const HTTP: [&str; 11] = [
-    "basic_auth",
-    "authorization",
+pub(crate) const HTTP: [&str; 4] = [
     "oauth2",
-    "bearer_token",
-    "bearer_token_file",
-    "tls_config",
-    "proxy_url",
     "no_proxy",
     "proxy_from_environment",
     "proxy_connect_header",
-    "http_headers",
 ];
 
 /// Service discovery, in jobs.

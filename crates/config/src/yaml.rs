@@ -5,8 +5,12 @@ use std::fmt::Write as _;
 use tsdb_model::format_duration_ms;
 use tsdb_model::relabel::{DEFAULT_REGEX, RelabelConfig};
 
+use std::path::Path;
+
 use crate::config::{Config, GlobalConfig, ScrapeConfig, StaticConfig};
+use crate::http_client::{HttpClientConfig, Source, TlsConfig, redacted};
 use crate::node::parse_bool;
+use crate::secret::SECRET;
 use crate::size::format_size;
 
 impl Config {
@@ -160,6 +164,7 @@ impl Lines {
             "metric_name_escaping_scheme",
             &job.metric_name_escaping_scheme,
         );
+        self.http_client(&job.http_client);
         self.rules("relabel_configs", &job.relabel_configs);
         self.rules("metric_relabel_configs", &job.metric_relabel_configs);
         if !job.static_configs.is_empty() {
@@ -168,6 +173,94 @@ impl Lines {
                 self.group(group);
             }
         }
+    }
+
+    fn http_client(&mut self, http: &HttpClientConfig) {
+        if let Some(auth) = &http.basic_auth {
+            self.line(1, "basic_auth:");
+            match &auth.username {
+                // A user's name is no secret.
+                Source::Inline(name) => self.pair(2, "username", name.expose()),
+                Source::File(path) => self.path(2, "username_file", path),
+            }
+            match &auth.password {
+                Source::Inline(password) if password.is_empty() => {}
+                password => self.source(2, "password", password, SECRET),
+            }
+        }
+        if let Some(auth) = &http.authorization {
+            self.line(1, "authorization:");
+            self.pair(2, "type", &auth.kind);
+            if let Some(credentials) = &auth.credentials {
+                self.source(2, "credentials", credentials, SECRET);
+            }
+        }
+        self.tls(&http.tls_config);
+        self.boolean(1, "follow_redirects", http.follow_redirects);
+        self.boolean(1, "enable_http2", http.enable_http2);
+        if let Some(url) = &http.proxy_url {
+            self.pair(1, "proxy_url", &redacted(url.expose()));
+        }
+        if !http.http_headers.is_empty() {
+            self.line(1, "http_headers:");
+        }
+        for (name, header) in &http.http_headers {
+            let name = quote(name, false);
+            if *header == crate::HeaderValues::default() {
+                self.line(2, &format!("{name}: {{}}"));
+                continue;
+            }
+            self.line(2, &format!("{name}:"));
+            let secrets: Vec<_> = header.secrets.iter().map(|_| SECRET.to_string()).collect();
+            let files = header.files.iter().map(|f| f.display().to_string());
+            for (key, values) in [
+                ("values", &header.values),
+                ("secrets", &secrets),
+                ("files", &files.collect()),
+            ] {
+                if !values.is_empty() {
+                    self.strings(3, key, values);
+                }
+            }
+        }
+    }
+
+    fn tls(&mut self, tls: &TlsConfig) {
+        if *tls == TlsConfig::default() {
+            return;
+        }
+        self.line(1, "tls_config:");
+        for (key, source) in [("ca", &tls.ca), ("cert", &tls.cert), ("key", &tls.key)] {
+            match source {
+                Some(Source::Inline(text)) if key != "key" => self.pair(2, key, text.expose()),
+                Some(source) => self.source(2, key, source, SECRET),
+                None => {}
+            }
+        }
+        if let Some(name) = &tls.server_name {
+            self.pair(2, "server_name", name);
+        }
+        self.boolean(2, "insecure_skip_verify", tls.insecure_skip_verify);
+        for (key, version) in [
+            ("min_version", tls.min_version),
+            ("max_version", tls.max_version),
+        ] {
+            if let Some(version) = version {
+                self.pair(2, key, version.as_str());
+            }
+        }
+    }
+
+    /// A source, with `shown` for a text that stands in the configuration itself.
+    fn source(&mut self, depth: usize, key: &str, source: &Source, shown: &str) {
+        match source {
+            Source::Inline(_) => self.pair(depth, key, shown),
+            Source::File(path) => self.path(depth, &format!("{key}_file"), path),
+        }
+    }
+
+    fn path(&mut self, depth: usize, key: &str, path: &Path) {
+        self.pair(depth, key, &path.display().to_string());
     }
 
     fn group(&mut self, group: &StaticConfig) {

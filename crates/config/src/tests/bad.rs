@@ -207,12 +207,8 @@ fn bad_files() {
             "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: [a.json]}]\n",
         ),
         (
-            &not_supported("3:3: scrape_configs[0].basic_auth"),
-            "scrape_configs:\n- job_name: a\n  basic_auth: {username: me, password: secret}\n",
-        ),
-        (
-            "3:21: scrape_configs[0].follow_redirects: false is not supported yet",
-            "scrape_configs:\n- job_name: a\n  follow_redirects: no\n",
+            &not_supported("3:3: scrape_configs[0].oauth2"),
+            "scrape_configs:\n- job_name: a\n  oauth2: {client_id: me, token_url: 'http://x'}\n",
         ),
         (
             &not_supported("1:18: storage.tsdb.retention"),

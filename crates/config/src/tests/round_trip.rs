@@ -48,6 +48,8 @@ scrape_configs:
   sample_limit: 7
   metric_name_validation_scheme: utf8
   metric_name_escaping_scheme: allow-utf-8
+  follow_redirects: true
+  enable_http2: true
   relabel_configs:
   - source_labels: [a, b]
     separator: ;
