@@ -125,6 +125,10 @@ pub trait Appender {
     fn append_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar)
     -> Result<(), AppendError>;
 
+    /// From here on a sample older than its series' newest one is refused, whatever the store takes
+    /// otherwise. Stores that never take such samples need not do anything.
+    fn refuse_late(&mut self) {}
+
     /// Remembers type, unit and help of a metric family.
     fn update_metadata(&mut self, family: &str, metadata: Metadata);
 

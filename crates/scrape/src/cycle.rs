@@ -160,6 +160,8 @@ impl Cycle {
         let mut ended = self.cache.tracked_last_time();
         ended.extend(self.synthetic.iter().flatten());
         let mut appender = self.appendable.appender();
+        // A target that came back has newer samples by now: its series have not ended.
+        appender.refuse_late();
         mark_ended(&mut *appender, &ended, t_ms);
         let report = appender.commit()?;
         add(&self.counters.samples, report.samples);

@@ -36,7 +36,10 @@ impl<'a> StoreAppender<'a> {
             let head = self.shared.head();
             let known = head.get(series).ok_or(AppendError::UnknownSeries)?;
             known.touch(self.number);
-            let bounds = Bounds::new(&self.shared.options, head.max_t);
+            let mut bounds = Bounds::new(&self.shared.options, head.max_t);
+            if self.pending.refuse_late {
+                bounds = bounds.without_late();
+            }
             bounds.check(t, &value, known.max_t(), || known.at(t))
         };
         checked.inspect_err(|e| self.shared.counters.refused(e))?;
@@ -141,6 +144,10 @@ impl Appender for StoreAppender<'_> {
         }
         self.pending.exemplars.push((series, exemplar));
         Ok(())
+    }
+
+    fn refuse_late(&mut self) {
+        self.pending.refuse_late = true;
     }
 
     fn update_metadata(&mut self, family: &str, metadata: Metadata) {

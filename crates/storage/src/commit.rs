@@ -34,6 +34,8 @@ pub(crate) struct Pending {
     pub(crate) samples: Vec<PendingSample>,
     pub(crate) exemplars: Vec<(SeriesRef, Exemplar)>,
     pub(crate) metadata: Vec<(String, Metadata)>,
+    /// Samples behind their series' newest one are refused.
+    pub(crate) refuse_late: bool,
 }
 
 /// What of a transaction is to be stored.
@@ -88,7 +90,10 @@ impl Run<'_> {
 
 fn plan(shared: &Shared, head: &Head, mut pending: Pending) -> Plan {
     let mut plan = Plan::default();
-    let bounds = Bounds::new(&shared.options, head.max_t);
+    let mut bounds = Bounds::new(&shared.options, head.max_t);
+    if pending.refuse_late {
+        bounds = bounds.without_late();
+    }
     pending.samples.sort_by_key(|s| s.series);
     plan.batch.samples.reserve(pending.samples.len());
     let mut samples = pending.samples.into_iter().peekable();

@@ -54,6 +54,14 @@ impl Bounds {
         }
     }
 
+    /// The same bounds, but no late samples.
+    pub(crate) fn without_late(self) -> Self {
+        Self {
+            late_floor: None,
+            ..self
+        }
+    }
+
     /// Judges a sample at `t` of a series whose newest sample is at `newest`. `existing` looks up
     /// what the series has at `t`.
     pub(crate) fn check(

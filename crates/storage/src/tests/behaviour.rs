@@ -119,6 +119,24 @@ fn what_only_the_commit_can_know_is_in_its_report() {
 }
 
 #[test]
+fn late_samples_can_be_refused_by_their_sender() {
+    let dir = FaultDir::default();
+    let db = open(&dir);
+    put(&db, &name("x"), &[(100, 1.0)]);
+    let mut appender = db.appender();
+    let x = appender.series(&name("x")).unwrap();
+    appender.refuse_late();
+    assert_eq!(appender.append(x, 50, 2.0), Err(AppendError::OutOfOrder));
+    appender.append(x, 150, 2.0).unwrap();
+    // Another commit is faster.
+    put(&db, &name("x"), &[(200, 3.0)]);
+    let report = appender.commit().unwrap();
+    assert_eq!(report.samples, 0);
+    assert_eq!(report.rejected[0].error, AppendError::OutOfOrder);
+    assert_eq!(read(&db, "x").values, [1.0, 3.0]);
+}
+
+#[test]
 fn series_limit() {
     let dir = FaultDir::default();
     let db = Db::open(
