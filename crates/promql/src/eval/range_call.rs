@@ -146,7 +146,12 @@ pub(super) fn absent_labels(plan: &Plan) -> Labels {
     };
     let mut builder = Labels::empty().to_builder();
     let mut known: Vec<&str> = Vec::new();
-    for matcher in matchers.iter().filter(|m| m.name != METRIC_NAME) {
+    // Prometheus's selection moves the matchers that only take away behind the others.
+    let takes_away =
+        |m: &&Matcher| matches!(m.op, MatchOp::NotEqual | MatchOp::NotRegex) && m.matches_empty();
+    let first = matchers.iter().filter(|m| !takes_away(m));
+    let last = matchers.iter().filter(takes_away);
+    for matcher in first.chain(last).filter(|m| m.name != METRIC_NAME) {
         if matcher.op == MatchOp::Equal && !known.contains(&matcher.name.as_str()) {
             builder.set(&matcher.name, &matcher.value);
             known.push(&matcher.name);
