@@ -1,0 +1,243 @@
+//! Bit streams inside pages, read from either end: docs/format/page.md section 1.
+
+use super::error::PageError;
+
+/// Appends bits to a byte vector, least significant first.
+#[derive(Debug)]
+pub(crate) struct BitWriter<'a> {
+    out: &'a mut Vec<u8>,
+    acc: u64,
+    used: u32,
+    written: usize,
+}
+
+impl<'a> BitWriter<'a> {
+    pub(crate) const fn new(out: &'a mut Vec<u8>) -> Self {
+        Self {
+            out,
+            acc: 0,
+            used: 0,
+            written: 0,
+        }
+    }
+
+    /// Appends the low `k` (0 to 64) bits of `v`, which has no others.
+    #[inline]
+    pub(crate) fn put(&mut self, v: u64, k: u32) {
+        debug_assert!(k <= 64 && (k == 64 || v >> k == 0), "{v} in {k} bits");
+        if k == 0 {
+            return;
+        }
+        self.written += k as usize;
+        self.acc |= v << self.used;
+        let total = self.used + k;
+        if total < 64 {
+            self.used = total;
+            return;
+        }
+        self.out.extend_from_slice(&self.acc.to_le_bytes());
+        let taken = 64 - self.used;
+        self.acc = if taken == 64 { 0 } else { v >> taken };
+        self.used = total - 64;
+    }
+
+    /// `x` is 1 to 2^17 - 1.
+    pub(crate) fn put_gamma(&mut self, x: u64) {
+        let low = 63 - x.leading_zeros();
+        self.put(1 << low, low + 1);
+        self.put(x & ((1 << low) - 1), low);
+    }
+
+    pub(crate) fn put_golomb(&mut self, k: u32, x: u64) {
+        self.put_gamma((x >> k) + 1);
+        self.put(x & ((1 << k) - 1), k);
+    }
+
+    /// Bits written so far.
+    pub(crate) const fn bits(&self) -> usize {
+        self.written
+    }
+
+    /// Fills the last byte with zero bits.
+    pub(crate) fn finish(self) {
+        let bytes = self.used.div_ceil(8) as usize;
+        self.out
+            .extend(self.acc.to_le_bytes().into_iter().take(bytes));
+    }
+}
+
+/// Bits that [`BitWriter::put_gamma`] takes.
+pub(crate) const fn gamma_bits(x: u64) -> u32 {
+    2 * (63 - x.leading_zeros()) + 1
+}
+
+/// Bits that [`BitWriter::put_golomb`] takes.
+pub(crate) const fn golomb_bits(k: u32, x: u64) -> u32 {
+    gamma_bits((x >> k) + 1) + k
+}
+
+/// Reads bits from the front. Beyond the end it gives zeros; whoever reads compares
+/// [`position`](Self::position) with the length once at the end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Forward<'a> {
+    bytes: &'a [u8],
+    /// The last 8 bytes (fewer if there are fewer), and where they begin.
+    tail: u64,
+    tail_at: usize,
+    pos: usize,
+}
+
+impl<'a> Forward<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        let tail_at = bytes.len().saturating_sub(8);
+        let tail = bytes
+            .iter()
+            .skip(tail_at)
+            .rev()
+            .fold(0, |acc, &b| acc << 8 | u64::from(b));
+        Self {
+            bytes,
+            tail,
+            tail_at,
+            pos: 0,
+        }
+    }
+
+    pub(crate) const fn position(&self) -> usize {
+        self.pos
+    }
+
+    pub(crate) const fn seek(&mut self, pos: usize) {
+        self.pos = pos;
+    }
+
+    /// At least 57 bits from `pos` on, the first in bit 0.
+    #[inline(always)]
+    pub(crate) fn word_at(&self, pos: usize) -> u64 {
+        let at = pos >> 3;
+        let word = match self
+            .bytes
+            .get(at..)
+            .and_then(|rest| rest.first_chunk::<8>())
+        {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None => self.late(at),
+        };
+        word >> (pos & 7)
+    }
+
+    #[cold]
+    fn late(&self, at: usize) -> u64 {
+        let shift = at.saturating_sub(self.tail_at).saturating_mul(8);
+        if shift < 64 { self.tail >> shift } else { 0 }
+    }
+
+    /// The next `k` (0 to 64) bits.
+    #[inline]
+    pub(crate) fn get(&mut self, k: u32) -> u64 {
+        if k > 57 {
+            let low = self.get(32);
+            return low | self.get(k - 32) << 32;
+        }
+        let word = self.word_at(self.pos);
+        self.pos += k as usize;
+        word & !(u64::MAX << k)
+    }
+
+    pub(crate) fn gamma(&mut self) -> Result<u64, PageError> {
+        let low = self.word_at(self.pos).trailing_zeros();
+        if low > 16 {
+            return Err(PageError::corrupt("gamma code too long"));
+        }
+        self.pos += low as usize + 1;
+        Ok(1 << low | self.get(low))
+    }
+
+    pub(crate) fn golomb(&mut self, k: u32) -> Result<u64, PageError> {
+        let high = self.gamma()? - 1;
+        Ok(high << k | self.get(k))
+    }
+
+    /// Fewer than 8 bits, all zero, are left.
+    pub(crate) fn end(&self) -> Result<(), PageError> {
+        let total = self.bytes.len() * 8;
+        if self.pos > total {
+            return Err(PageError::Truncated);
+        }
+        if total - self.pos >= 8 || self.word_at(self.pos) != 0 {
+            return Err(PageError::corrupt("bits left over"));
+        }
+        Ok(())
+    }
+}
+
+/// Reads bits from the back, highest first. Beyond the front it gives zeros.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Backward<'a> {
+    bytes: &'a [u8],
+    /// The first 8 bytes, zeros above.
+    head: u64,
+    used: usize,
+}
+
+impl<'a> Backward<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        let head = bytes
+            .iter()
+            .take(8)
+            .rev()
+            .fold(0, |acc, &b| acc << 8 | u64::from(b));
+        Self {
+            bytes,
+            head,
+            used: 0,
+        }
+    }
+
+    /// Bits read so far.
+    pub(crate) const fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(crate) const fn advance(&mut self, k: usize) {
+        self.used += k;
+    }
+
+    /// At least 57 bits, the next in bit 63.
+    #[inline(always)]
+    pub(crate) fn word(&self) -> u64 {
+        let left = (self.bytes.len() * 8).saturating_sub(self.used);
+        let end = left.div_ceil(8);
+        let word = match self
+            .bytes
+            .get(..end)
+            .and_then(|front| front.last_chunk::<8>())
+        {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None => self.early(end),
+        };
+        word << (end * 8 - left)
+    }
+
+    #[cold]
+    const fn early(&self, end: usize) -> u64 {
+        // `end` is below 8 here, as the slice of `word` ends inside the bytes.
+        if end == 0 {
+            0
+        } else {
+            self.head << (64 - end * 8)
+        }
+    }
+
+    /// The next `k` (0 to 64) bits.
+    #[inline]
+    pub(crate) fn get(&mut self, k: u32) -> u64 {
+        if k > 57 {
+            let high = self.get(k - 32);
+            return high << 32 | self.get(32);
+        }
+        let word = self.word();
+        self.used += k as usize;
+        if k == 0 { 0 } else { word >> (64 - k) }
+    }
+}
