@@ -4,6 +4,8 @@
 //! checksum: whoever stores it does. Decoders take any bytes and give values or an error, in time
 //! bounded by rows and length, and never panic.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
+
 mod bit_stream;
 mod bundle;
 mod bytes;
@@ -146,7 +148,7 @@ impl PageFlags {
 
 fn is_integer(v: f64) -> bool {
     const LIMIT: f64 = (1u64 << 53) as f64;
-    v.abs() < LIMIT && v.trunc() == v && v.to_bits() != (-0.0f64).to_bits()
+    v.abs() < LIMIT && v as i64 as f64 == v && v.to_bits() != (-0.0f64).to_bits()
 }
 
 /// The modes of a page, by number.

@@ -122,7 +122,7 @@ pub(crate) fn series(rows: usize, hosts: usize) -> Vec<Series> {
         }
         for (q, mean) in [0.05, 2.0, 100.0].into_iter().enumerate() {
             let mut totals = [0u64; 12];
-            let mut columns = vec![Vec::with_capacity(rows); 12];
+            let mut columns = vec![vec![]; 12];
             for _ in 0..rows {
                 for _ in 0..r.poisson(mean) {
                     totals[(6.0 + r.normal() * 2.0).clamp(0.0, 11.0) as usize] += 1;

@@ -43,7 +43,7 @@ impl<'a> BitWriter<'a> {
 
     /// `x` is 1 to 2^17 - 1.
     pub(crate) fn put_gamma(&mut self, x: u64) {
-        let low = 63 - x.leading_zeros();
+        let low = x.ilog2();
         self.put(1 << low, low + 1);
         self.put(x & ((1 << low) - 1), low);
     }
@@ -68,7 +68,7 @@ impl<'a> BitWriter<'a> {
 
 /// Bits that [`BitWriter::put_gamma`] takes.
 pub(crate) const fn gamma_bits(x: u64) -> u32 {
-    2 * (63 - x.leading_zeros()) + 1
+    2 * x.ilog2() + 1
 }
 
 /// Bits that [`BitWriter::put_golomb`] takes.
@@ -105,10 +105,6 @@ impl<'a> Forward<'a> {
 
     pub(crate) const fn position(&self) -> usize {
         self.pos
-    }
-
-    pub(crate) const fn seek(&mut self, pos: usize) {
-        self.pos = pos;
     }
 
     /// At least 57 bits from `pos` on, the first in bit 0.
@@ -171,16 +167,25 @@ impl<'a> Forward<'a> {
     }
 }
 
-/// Reads bits from the back, highest first. Beyond the front it gives zeros.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Backward<'a> {
-    bytes: &'a [u8],
-    /// The first 8 bytes, zeros above.
-    head: u64,
-    used: usize,
+/// Bits that are read from both ends by position. What lies outside is zero, or anything: whoever
+/// reads compares what was read with the length at the end.
+pub(crate) trait TwoEnded {
+    /// At least 57 bits from `pos` on, the first in bit 0.
+    fn forward(&self, pos: usize) -> u64;
+
+    /// At least 57 bits when `used` have been read from the back, the next in bit 63.
+    fn backward(&self, used: usize) -> u64;
 }
 
-impl<'a> Backward<'a> {
+/// Any number of bytes, with checks.
+#[derive(Debug)]
+pub(crate) struct Checked<'a> {
+    forward: Forward<'a>,
+    /// The first 8 bytes, zeros above.
+    head: u64,
+}
+
+impl<'a> Checked<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         let head = bytes
             .iter()
@@ -188,56 +193,85 @@ impl<'a> Backward<'a> {
             .rev()
             .fold(0, |acc, &b| acc << 8 | u64::from(b));
         Self {
-            bytes,
+            forward: Forward::new(bytes),
             head,
-            used: 0,
         }
     }
+}
 
-    /// Bits read so far.
-    pub(crate) const fn used(&self) -> usize {
-        self.used
-    }
-
-    pub(crate) const fn advance(&mut self, k: usize) {
-        self.used += k;
-    }
-
-    /// At least 57 bits, the next in bit 63.
+impl TwoEnded for Checked<'_> {
     #[inline(always)]
-    pub(crate) fn word(&self) -> u64 {
-        let left = (self.bytes.len() * 8).saturating_sub(self.used);
+    fn forward(&self, pos: usize) -> u64 {
+        self.forward.word_at(pos)
+    }
+
+    #[inline(always)]
+    fn backward(&self, used: usize) -> u64 {
+        let bytes = self.forward.bytes;
+        let left = (bytes.len() * 8).saturating_sub(used);
         let end = left.div_ceil(8);
-        let word = match self
-            .bytes
-            .get(..end)
-            .and_then(|front| front.last_chunk::<8>())
-        {
-            Some(bytes) => u64::from_le_bytes(*bytes),
-            None => self.early(end),
+        let eight = end.checked_sub(8).and_then(|at| bytes.get(at..end));
+        let word = match eight.map(<[u8; 8]>::try_from) {
+            Some(Ok(bytes)) => u64::from_le_bytes(bytes),
+            // `end` is below 8, as it is not behind the bytes.
+            _ if end == 0 => 0,
+            _ => self.head << (64 - end * 8),
         };
         word << (end * 8 - left)
     }
+}
 
-    #[cold]
-    const fn early(&self, end: usize) -> u64 {
-        // `end` is below 8 here, as the slice of `word` ends inside the bytes.
-        if end == 0 {
-            0
-        } else {
-            self.head << (64 - end * 8)
+/// A copy of fewer than 1024 bytes between zeros, where masked positions need no checks.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    bytes: [u8; Self::SIZE + 16],
+    bits: usize,
+}
+
+impl Copied {
+    const SIZE: usize = 1024;
+
+    /// Whether so many bytes fit.
+    pub(crate) const fn fits(bytes: &[u8]) -> bool {
+        bytes.len() < Self::SIZE
+    }
+
+    /// Zeros, to be filled.
+    pub(crate) const fn new() -> Self {
+        Self {
+            bytes: [0; Self::SIZE + 16],
+            bits: 0,
         }
     }
 
-    /// The next `k` (0 to 64) bits.
-    #[inline]
-    pub(crate) fn get(&mut self, k: u32) -> u64 {
-        if k > 57 {
-            let high = self.get(k - 32);
-            return high << 32 | self.get(32);
+    /// Copies bytes that fit into the zeros.
+    pub(crate) fn fill(&mut self, bytes: &[u8]) {
+        if let Some(to) = self.bytes.get_mut(8..8 + bytes.len()) {
+            to.copy_from_slice(bytes);
+            self.bits = bytes.len() * 8;
         }
-        let word = self.word();
-        self.used += k as usize;
-        if k == 0 { 0 } else { word >> (64 - k) }
+    }
+
+    /// The eight bytes from a place in the copy on, below `SIZE` + 9.
+    #[inline(always)]
+    fn word(&self, at: usize) -> u64 {
+        match self.bytes.get(at..at + 8).map(<[u8; 8]>::try_from) {
+            Some(Ok(bytes)) => u64::from_le_bytes(bytes),
+            _ => 0,
+        }
+    }
+}
+
+impl TwoEnded for Copied {
+    #[inline(always)]
+    fn forward(&self, pos: usize) -> u64 {
+        self.word((pos >> 3 & (Self::SIZE - 1)) + 8) >> (pos & 7)
+    }
+
+    #[inline(always)]
+    fn backward(&self, used: usize) -> u64 {
+        let left = self.bits.wrapping_sub(used);
+        // The eight bytes that end where the bits left do begin as far into the copy.
+        self.word(left.wrapping_add(7) >> 3 & (Self::SIZE - 1)) << (left.wrapping_neg() & 7)
     }
 }

@@ -22,7 +22,7 @@ pub enum Bundle {
 }
 
 /// Writes 1 to [`MAX_COLUMNS`] columns of equal length, by rising `le`.
-pub fn encode_bundle(columns: &[&[f64]], options: &PageOptions) -> Result<Bundle, PageError> {
+pub fn encode_bundle(columns: &[&[f64]], options: PageOptions) -> Result<Bundle, PageError> {
     let rows = columns.first().map_or(0, |c| c.len());
     if columns.is_empty() || columns.len() > MAX_COLUMNS || columns.iter().any(|c| c.len() != rows)
     {

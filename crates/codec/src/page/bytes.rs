@@ -69,7 +69,18 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(*head))
     }
 
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, PageError> {
+        if let Some((&byte, rest)) = self.rest.split_first()
+            && byte < 0x80
+        {
+            self.rest = rest;
+            return Ok(u64::from(byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, PageError> {
         let mut u = 0u64;
         let mut shift = 0;
         loop {

@@ -14,7 +14,7 @@ use super::{
 const RESIDUAL_EXPONENTS: [u8; 4] = [2, 3, 6, 9];
 
 /// Writes values, at most [`MAX_ROWS`], as a page; none give no bytes.
-pub fn encode_page(values: &[f64], options: &PageOptions) -> Result<Vec<u8>, PageError> {
+pub fn encode_page(values: &[f64], options: PageOptions) -> Result<Vec<u8>, PageError> {
     let mut out = Vec::new();
     let Some(&first) = values.first() else {
         return Ok(out);
@@ -41,10 +41,8 @@ pub fn encode_page(values: &[f64], options: &PageOptions) -> Result<Vec<u8>, Pag
 }
 
 fn write_constant(value: f64, flags: PageFlags, out: &mut Vec<u8>) {
-    let decimals = (0..=MAX_EXPONENT).map(Scale::Divide);
-    let decimal = decimals
-        .filter_map(|s| s.integer(value).map(|i| (s.exponent(), i)))
-        .next();
+    let mut decimals = (0..=MAX_EXPONENT).map(Scale::Divide);
+    let decimal = decimals.find_map(|s| s.integer(value).map(|i| (s.exponent(), i)));
     match decimal {
         Some((0, i)) => {
             out.push(mode::CONSTANT_INTEGER | flags.to_byte());
@@ -95,7 +93,7 @@ struct Best<'a> {
     bits: u32,
     out: &'a mut Vec<u8>,
     flags: u8,
-    options: &'a PageOptions,
+    options: PageOptions,
 }
 
 impl Best<'_> {
@@ -125,7 +123,7 @@ impl Best<'_> {
     }
 }
 
-fn write_cheapest(values: &[f64], flags: u8, options: &PageOptions, out: &mut Vec<u8>) {
+fn write_cheapest(values: &[f64], flags: u8, options: PageOptions, out: &mut Vec<u8>) {
     let mut best = Best {
         bits: u32::MAX,
         out,

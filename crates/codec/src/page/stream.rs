@@ -1,13 +1,14 @@
 //! Streams of 64-bit integers: differences, divisor, base, then a coder.
 //! docs/format/page.md section 5.
 
-use std::ops::Range;
+mod decode;
 
-use super::bytes::{Cursor, put_varint, put_zigzag, unzigzag, varint_len, zigzag};
-use super::error::PageError;
-use super::slot::Slot;
-use super::token::Counts;
-use super::{Coder, RESTART_ROWS, packed, tans};
+use super::bytes::{put_varint, put_zigzag, unzigzag, varint_len, zigzag};
+use super::packed;
+use super::token::{Counts, Lengths};
+use super::{Coder, RESTART_ROWS, tans};
+
+pub(crate) use decode::decode;
 
 const ZIGZAG: u8 = 1 << 2;
 const DIVISOR: u8 = 1 << 3;
@@ -70,7 +71,7 @@ pub(crate) fn plan(values: &[i64], coder: Coder, max_order: usize) -> Plan<'_> {
     for order in 0..=max_order.min(values.len().saturating_sub(1)) {
         if order > 0 {
             firsts += 8 * varint_len(zigzag(differences.first().copied().unwrap_or(0)));
-            difference(&mut differences);
+            differences = difference(&differences);
         }
         for shape in shapes(order, &differences) {
             let mut head = firsts;
@@ -80,16 +81,19 @@ pub(crate) fn plan(values: &[i64], coder: Coder, max_order: usize) -> Plan<'_> {
             if shape.base != 0 {
                 head += 8 * varint_len(zigzag(shape.base));
             }
-            let counts = Counts::new(shape.numbers(&differences));
-            let (width, bits) = counts.packed();
-            if packed.as_ref().is_none_or(|p| bits + head < p.0) {
-                packed = Some((bits + head, shape, width));
-            }
-            if matches!(coder, Coder::Tans { .. }) {
+            let lengths = if matches!(coder, Coder::Tans { .. }) {
+                let counts = Counts::new(shape.numbers(&differences));
                 let (set, bits) = counts.tans();
                 if tans.as_ref().is_none_or(|t| bits + head < t.0) {
                     tans = Some((bits + head, shape, set));
                 }
+                counts.lengths()
+            } else {
+                Lengths::new(shape.numbers(&differences))
+            };
+            let (width, bits) = lengths.packed();
+            if packed.as_ref().is_none_or(|p| bits + head < p.0) {
+                packed = Some((bits + head, shape, width));
             }
         }
     }
@@ -114,15 +118,13 @@ pub(crate) fn plan(values: &[i64], coder: Coder, max_order: usize) -> Plan<'_> {
     }
 }
 
-/// Replaces values by the differences of neighbours.
-fn difference(values: &mut Vec<i64>) {
-    let mut last = values.first().copied().unwrap_or(0);
-    for v in values.iter_mut().skip(1) {
-        (last, *v) = (*v, v.wrapping_sub(last));
-    }
-    if !values.is_empty() {
-        values.remove(0);
-    }
+/// The differences of neighbours.
+fn difference(values: &[i64]) -> Vec<i64> {
+    values
+        .iter()
+        .zip(values.iter().skip(1))
+        .map(|(a, b)| b.wrapping_sub(*a))
+        .collect()
 }
 
 fn gcd(mut a: u64, mut b: u64) -> u64 {
@@ -220,7 +222,7 @@ impl<'a> Plan<'a> {
         let mut firsts = [0i64; 2];
         for first in firsts.iter_mut().take(order) {
             *first = differences.first().copied().unwrap_or(0);
-            difference(&mut differences);
+            differences = difference(&differences);
         }
         let numbers: Vec<u64> = self.shape.numbers(&differences).collect();
         let restarts = restarts && order > 0 && self.values.len() > RESTART_ROWS;
@@ -255,11 +257,13 @@ impl<'a> Plan<'a> {
                 tans::encode(&numbers, &counts, set, out);
             }
             Chosen::Packed { width } => {
-                packed::write_head(&numbers, width, out);
+                packed::write(&numbers, width, out);
                 if restarts {
                     self.write_restarts(out);
                 }
-                packed::write_body(&numbers, width, out);
+                if head & PATCHES != 0 {
+                    packed::write_patches(&numbers, width, out);
+                }
             }
         }
     }
@@ -270,180 +274,6 @@ impl<'a> Plan<'a> {
             put_zigzag(out, at(row).wrapping_sub(at(row - RESTART_ROWS)));
             if self.shape.order == 2 {
                 put_zigzag(out, at(row).wrapping_sub(at(row - 1)));
-            }
-        }
-    }
-}
-
-/// Where a prefix sum stands: a row, its value and its difference to the row before.
-#[derive(Debug, Clone, Copy)]
-struct Standing {
-    row: usize,
-    value: i64,
-    difference: i64,
-}
-
-/// Decodes a stream, of which `out` has a slot for each row, at least one. Only the slots of
-/// `want` are sure to be right afterwards. The cursor is behind the stream, or at the end if
-/// tANS was used, which takes all there is.
-pub(crate) fn decode<S: Slot>(
-    cursor: &mut Cursor<'_>,
-    out: &mut [S],
-    want: &Range<usize>,
-) -> Result<(), PageError> {
-    let head = cursor.u8()?;
-    let order = usize::from(head & 3);
-    let rows = out.len();
-    if order > 2 || order >= rows {
-        return Err(PageError::corrupt("order"));
-    }
-    let value = if order > 0 { cursor.zigzag()? } else { 0 };
-    let difference = if order == 2 { cursor.zigzag()? } else { 0 };
-    let divisor = if head & DIVISOR != 0 {
-        cursor.varint()? as i64
-    } else {
-        1
-    };
-    if head & DIVISOR != 0 && (divisor == 0 || divisor == 1) {
-        return Err(PageError::corrupt("divisor"));
-    }
-    let base = if head & BASE != 0 {
-        cursor.zigzag()?
-    } else {
-        0
-    };
-    let shape = Shape {
-        order,
-        zigzag: head & ZIGZAG != 0,
-        divisor,
-        base,
-    };
-
-    // The rows before the first number.
-    let mut standing = Standing {
-        row: 0,
-        value,
-        difference,
-    };
-    let (fixed, numbers) = out.split_at_mut(order);
-    if let [first, second] = fixed {
-        *first = S::from_bits(value as u64);
-        standing = Standing {
-            row: 1,
-            value: value.wrapping_add(difference),
-            difference,
-        };
-        *second = S::from_bits(standing.value as u64);
-    } else if let [first] = fixed {
-        *first = S::from_bits(value as u64);
-    }
-
-    if head & TANS != 0 {
-        if head & (PATCHES | RESTARTS) != 0 {
-            return Err(PageError::corrupt("coder"));
-        }
-        let bytes = cursor.rest();
-        cursor.take(bytes.len())?;
-        tans::decode(bytes, numbers, want.end.saturating_sub(order))?;
-        let until = want.end.saturating_sub(order).min(numbers.len());
-        integrate(
-            numbers.get_mut(..until).unwrap_or_default(),
-            shape,
-            standing,
-        );
-        return Ok(());
-    }
-    let packed = packed::Head::read(cursor, head & PATCHES != 0, numbers.len())?;
-    if head & RESTARTS != 0 {
-        if order == 0 {
-            return Err(PageError::corrupt("restart points of order 0"));
-        }
-        standing = find_restart(cursor, standing, value, order, rows, want.start)?;
-    }
-    let body = packed.body(cursor, rows - order)?;
-    // From the row behind the standing on; order 0 needs nothing before it.
-    let from = if order == 0 {
-        want.start
-    } else {
-        standing.row + 1
-    };
-    if let (1.., Some(slot)) = (order, out.get_mut(standing.row)) {
-        *slot = S::from_bits(standing.value as u64);
-    }
-    if let Some(slots) = out.get_mut(from..want.end.max(from)) {
-        packed.unpack(body, from - order, slots);
-        integrate(slots, shape, standing);
-    }
-    Ok(())
-}
-
-/// Reads all restart points and gives the last one not behind `start`, or the beginning.
-fn find_restart(
-    cursor: &mut Cursor<'_>,
-    beginning: Standing,
-    first: i64,
-    order: usize,
-    rows: usize,
-    start: usize,
-) -> Result<Standing, PageError> {
-    let mut best = beginning;
-    let mut value = first;
-    for row in (RESTART_ROWS..rows).step_by(RESTART_ROWS) {
-        value = value.wrapping_add(cursor.zigzag()?);
-        let difference = if order == 2 { cursor.zigzag()? } else { 0 };
-        if row <= start {
-            best = Standing {
-                row,
-                value,
-                difference,
-            };
-        }
-    }
-    Ok(best)
-}
-
-/// Turns numbers into values, in place; the standing is that of the row before the first.
-fn integrate<S: Slot>(slots: &mut [S], shape: Shape, standing: Standing) {
-    // The usual shapes get loops without the multiplication and the choice.
-    match (shape.zigzag, shape.divisor) {
-        (false, 1) => {
-            sum(slots, shape.order, standing, |u| {
-                (u as i64).wrapping_add(shape.base)
-            });
-        }
-        (true, 1) => {
-            sum(slots, shape.order, standing, |u| {
-                unzigzag(u).wrapping_add(shape.base)
-            });
-        }
-        _ => sum(slots, shape.order, standing, |u| shape.undo(u)),
-    }
-}
-
-#[inline(always)]
-fn sum<S: Slot>(slots: &mut [S], order: usize, standing: Standing, undo: impl Fn(u64) -> i64) {
-    let Standing {
-        mut value,
-        mut difference,
-        ..
-    } = standing;
-    match order {
-        0 => {
-            for slot in slots {
-                *slot = S::from_bits(undo(slot.bits()) as u64);
-            }
-        }
-        1 => {
-            for slot in slots {
-                value = value.wrapping_add(undo(slot.bits()));
-                *slot = S::from_bits(value as u64);
-            }
-        }
-        _ => {
-            for slot in slots {
-                difference = difference.wrapping_add(undo(slot.bits()));
-                value = value.wrapping_add(difference);
-                *slot = S::from_bits(value as u64);
             }
         }
     }

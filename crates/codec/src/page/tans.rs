@@ -1,10 +1,13 @@
 //! The tANS coder: a model of tokens, four interleaved states, extra bits from the back.
 //! docs/format/page.md section 5.2.
 
-use super::bit_stream::{Backward, BitWriter, Forward, golomb_bits};
+mod decode;
+
+use super::bit_stream::{BitWriter, Forward, golomb_bits};
 use super::error::PageError;
-use super::slot::Slot;
 use super::token::{Counts, MAX_TOKENS, SETS, TokenSet};
+
+pub(crate) use decode::decode;
 
 const MIN_LOG: u32 = 4;
 const MAX_LOG: u32 = 9;
@@ -196,7 +199,7 @@ fn normalise(counts: &[(usize, u32)], n: u32, log: u32) -> Vec<(usize, u32)> {
 /// Appends the numbers, at least one, with the token set that [`Counts::tans`] chose.
 pub(crate) fn encode(numbers: &[u64], counts: &Counts, set: usize, out: &mut Vec<u8>) {
     let token_set = SETS.get(set).copied().unwrap_or(SETS[0]);
-    let merged = counts.merged(token_set);
+    let merged = counts.merged(set);
     let (model, _) = Model::new(set, &merged, numbers.len() as u32);
     let mut w = BitWriter::new(out);
     model.write(&mut w);
@@ -267,158 +270,4 @@ fn write_states(numbers: &[u64], model: &Model, w: &mut BitWriter<'_>) {
     for &(value, n) in bits.iter().rev() {
         w.put(u64::from(value), n);
     }
-}
-
-/// The decoding table. An entry is `next << 16 | bits << 8 | token index`.
-struct Table {
-    entries: [u32; 1 << MAX_LOG],
-    base: [u64; MAX_TOKENS],
-    extra: [u8; MAX_TOKENS],
-}
-
-impl Table {
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "fewer than 256 tokens, log at most 9: checked"
-    )]
-    fn new(model: &Model) -> Self {
-        let mut table = Self {
-            entries: [0; 1 << MAX_LOG],
-            base: [0; MAX_TOKENS],
-            extra: [0; MAX_TOKENS],
-        };
-        let set = model.token_set();
-        let mut counter = [0u32; MAX_TOKENS];
-        for (k, &(token, f)) in model.tokens.iter().enumerate() {
-            let (base, extra) = set.base(token);
-            table.base[k] = base;
-            table.extra[k] = extra as u8;
-            counter[k] = f;
-        }
-        let size = 1u32 << model.log;
-        let entries = &mut table.entries;
-        model.spread(|at, k| entries[at] = k as u32);
-        for entry in entries.iter_mut().take(size as usize) {
-            let k = *entry;
-            let n = counter[k as usize & (MAX_TOKENS - 1)];
-            counter[k as usize & (MAX_TOKENS - 1)] += 1;
-            let bits = model.log - n.ilog2();
-            *entry = ((n << bits) - size) << 16 | bits << 8 | k;
-        }
-        table
-    }
-
-    #[inline(always)]
-    #[expect(clippy::indexing_slicing, reason = "masked to the table's length")]
-    const fn entry(&self, state: usize) -> u32 {
-        self.entries[state & ((1 << MAX_LOG) - 1)]
-    }
-
-    #[inline(always)]
-    #[expect(clippy::indexing_slicing, reason = "masked to 256 tokens")]
-    const fn base(&self, entry: u32) -> u64 {
-        self.base[(entry & 0xff) as usize]
-    }
-
-    #[inline(always)]
-    #[expect(clippy::indexing_slicing, reason = "masked to 256 tokens")]
-    const fn extra(&self, entry: u32) -> u32 {
-        self.extra[(entry & 0xff) as usize] as u32
-    }
-}
-
-/// Decodes numbers into `out`, one for each slot, of which only the first `until` are wanted:
-/// what is behind them may stay as it was. `bytes` is the whole rest of the page.
-pub(crate) fn decode<S: Slot>(bytes: &[u8], out: &mut [S], until: usize) -> Result<(), PageError> {
-    let mut states = Forward::new(bytes);
-    let mut extras = Backward::new(bytes);
-    let model = Model::read(&mut states)?;
-    let table = Table::new(&model);
-    if model.log == 0 {
-        let (base, extra) = (table.base(0), table.extra(0));
-        for slot in out.iter_mut() {
-            *slot = S::from_bits(base + extras.get(extra));
-        }
-        return end(bytes, &states, &extras);
-    }
-    let n = out.len();
-    let mut state = [0usize; STATES];
-    for s in state.iter_mut().take(n) {
-        *s = states.get(model.log) as usize;
-    }
-    let whole = n.saturating_sub(STATES) & !(STATES - 1);
-    let wanted = until.next_multiple_of(STATES).min(whole);
-    let mut position = states.position();
-    let (body, _) = out.split_at_mut(wanted);
-    let [mut s0, mut s1, mut s2, mut s3] = state;
-    for group in body.as_chunks_mut::<STATES>().0 {
-        let (e0, e1) = (table.entry(s0), table.entry(s1));
-        let (e2, e3) = (table.entry(s2), table.entry(s3));
-        // Four states take at most 36 bits, which one word has.
-        let mut word = states.word_at(position);
-        let mut step = |entry: u32| {
-            let bits = (entry >> 8) & 0xff;
-            let low = word & !(u64::MAX << bits);
-            word >>= bits;
-            position += bits as usize;
-            (entry >> 16) as usize + low as usize
-        };
-        (s0, s1, s2, s3) = (step(e0), step(e1), step(e2), step(e3));
-        let (x0, x1) = (table.extra(e0), table.extra(e1));
-        let (x2, x3) = (table.extra(e2), table.extra(e3));
-        if x0 + x1 + x2 + x3 <= 56 {
-            let mut word = extras.word();
-            let mut number = |entry: u32, bits: u32| {
-                // Two shifts, as there may be no bits at all.
-                let high = word >> 1 >> (63 - bits);
-                word <<= bits;
-                S::from_bits(table.base(entry) + high)
-            };
-            *group = [
-                number(e0, x0),
-                number(e1, x1),
-                number(e2, x2),
-                number(e3, x3),
-            ];
-            extras.advance((x0 + x1 + x2 + x3) as usize);
-        } else {
-            for (slot, (entry, bits)) in
-                group
-                    .iter_mut()
-                    .zip([(e0, x0), (e1, x1), (e2, x2), (e3, x3)])
-            {
-                *slot = S::from_bits(table.base(entry) + extras.get(bits));
-            }
-        }
-    }
-    if wanted < whole {
-        return Ok(());
-    }
-    state = [s0, s1, s2, s3];
-    states.seek(position);
-    for (i, slot) in out.iter_mut().enumerate().skip(wanted) {
-        let Some(s) = state.get_mut(i % STATES) else {
-            break;
-        };
-        let entry = table.entry(*s);
-        if i + STATES < n {
-            *s = (entry >> 16) as usize + states.get((entry >> 8) & 0xff) as usize;
-        }
-        *slot = S::from_bits(table.base(entry) + extras.get(table.extra(entry)));
-    }
-    end(bytes, &states, &extras)
-}
-
-/// Both ends met, with fewer than 8 bits, all zero, between them.
-fn end(bytes: &[u8], states: &Forward<'_>, extras: &Backward<'_>) -> Result<(), PageError> {
-    let total = bytes.len() * 8;
-    let used = states.position() + extras.used();
-    if used > total {
-        return Err(PageError::Truncated);
-    }
-    let left = total - used;
-    if left >= 8 || states.word_at(states.position()) & !(u64::MAX << left) != 0 {
-        return Err(PageError::corrupt("bits left over"));
-    }
-    Ok(())
 }

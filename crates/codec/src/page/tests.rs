@@ -26,7 +26,7 @@ fn bits(values: &[f64]) -> Vec<u64> {
 
 /// Writes, reads whole and in ranges, and compares bit by bit. Gives the page.
 #[track_caller]
-fn round_trip(values: &[f64], options: &PageOptions) -> Vec<u8> {
+fn round_trip(values: &[f64], options: PageOptions) -> Vec<u8> {
     let page = encode_page(values, options).unwrap();
     assert!(page.len() <= max_page_bytes(values.len()));
     let mut out = vec![1.5];
@@ -61,7 +61,7 @@ fn round_trip(values: &[f64], options: &PageOptions) -> Vec<u8> {
 fn all_options(values: &[f64]) -> Vec<u8> {
     OPTIONS
         .iter()
-        .map(|o| round_trip(values, o))
+        .map(|&o| round_trip(values, o))
         .min_by_key(Vec::len)
         .unwrap()
 }
@@ -159,7 +159,7 @@ fn pages_shrink_as_they_should() {
             }
         })
         .collect();
-    let page = round_trip(&rare, &OPTIONS[2]);
+    let page = round_trip(&rare, OPTIONS[2]);
     assert!(page.len() <= 100, "{}", page.len());
 }
 
@@ -236,7 +236,7 @@ fn extremes_of_every_shape_come_back() {
 #[test]
 fn flags_are_true() {
     let flags = |v: &[f64]| {
-        let f = page_flags(&encode_page(v, &PageOptions::BLOCK).unwrap());
+        let f = page_flags(&encode_page(v, PageOptions::BLOCK).unwrap());
         (f.dense, f.monotone, f.integer, f.constant)
     };
     assert_eq!(flags(&[1.0, 2.0, 2.0]), (true, true, true, false));
@@ -257,7 +257,7 @@ fn flags_are_true() {
 fn too_many_rows_and_bad_ranges_are_refused() {
     let many = vec![0.0; MAX_ROWS + 1];
     let error = PageError::TooManyRows { rows: MAX_ROWS + 1 };
-    assert_eq!(encode_page(&many, &PageOptions::HEAD), Err(error));
+    assert_eq!(encode_page(&many, PageOptions::HEAD), Err(error));
     let mut out = vec![];
     assert_eq!(decode_page(&[2, 0], MAX_ROWS + 1, &mut out), Err(error));
     #[expect(clippy::reversed_empty_ranges, reason = "what is refused")]
@@ -265,7 +265,7 @@ fn too_many_rows_and_bad_ranges_are_refused() {
         let result = decode_page_range(&[2, 0], 5, range, &mut out);
         assert_eq!(result, Err(PageError::BadRange));
     }
-    assert_eq!(encode_page(&[], &PageOptions::HEAD), Ok(vec![]));
+    assert_eq!(encode_page(&[], PageOptions::HEAD), Ok(vec![]));
     assert!(decode_page(&[], 0, &mut out).is_ok());
     assert!(decode_page(&[2, 0], 0, &mut out).is_err());
     assert!(decode_page(&[], 1, &mut out).is_err());
@@ -289,7 +289,7 @@ fn ends_cut_short_or_lengthened_are_refused() {
             .collect(),
     ];
     for values in &pages {
-        for options in &OPTIONS {
+        for options in OPTIONS {
             let page = encode_page(values, options).unwrap();
             for n in 0..page.len() {
                 let mut out = vec![];
@@ -377,7 +377,7 @@ proptest! {
 
     #[test]
     fn any_values_come_back(values in values(), options in 0usize..4) {
-        round_trip(&values, &OPTIONS[options]);
+        round_trip(&values, OPTIONS[options]);
     }
 
     #[test]
@@ -389,7 +389,7 @@ proptest! {
     ) {
         let (a, b) = (a.index(values.len() + 1), b.index(values.len() + 1));
         let range = a.min(b)..a.max(b);
-        let page = encode_page(&values, &OPTIONS[options]).unwrap();
+        let page = encode_page(&values, OPTIONS[options]).unwrap();
         let mut out = vec![];
         decode_page_range(&page, values.len(), range.clone(), &mut out).unwrap();
         prop_assert_eq!(bits(&out), bits(&values[range]));
@@ -421,7 +421,7 @@ proptest! {
         flips in vec((any::<prop::sample::Index>(), 0u8..8), 1..4),
         cut in any::<prop::sample::Index>(), rows in 1usize..1024,
     ) {
-        let mut page = encode_page(&values, &OPTIONS[options]).unwrap();
+        let mut page = encode_page(&values, OPTIONS[options]).unwrap();
         for (at, bit) in flips {
             let at = at.index(page.len());
             page[at] ^= 1 << bit;
@@ -465,12 +465,12 @@ proptest! {
             b[at] = f64::from_bits(if i == 2 { odd } else { STALE });
         }
         let columns: Vec<&[f64]> = buckets.iter().map(Vec::as_slice).collect();
-        check_bundle(&columns, &OPTIONS[options]);
+        check_bundle(&columns, OPTIONS[options]);
     }
 }
 
 #[track_caller]
-fn check_bundle(columns: &[&[f64]], options: &PageOptions) -> bool {
+fn check_bundle(columns: &[&[f64]], options: PageOptions) -> bool {
     let rows = columns[0].len();
     match encode_bundle(columns, options).unwrap() {
         Bundle::Pages(pages) => {
@@ -515,7 +515,7 @@ fn buckets_of_a_histogram_are_bundled() {
         }
     }
     let columns: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();
-    for options in &OPTIONS {
+    for options in OPTIONS {
         assert!(check_bundle(&columns, options));
         let Bundle::Bundled(bytes) = encode_bundle(&columns, options).unwrap() else {
             unreachable!()
@@ -526,14 +526,14 @@ fn buckets_of_a_histogram_are_bundled() {
             .sum();
         assert!(bytes.len() * 10 < own * 9, "{} of {own}", bytes.len());
     }
-    assert!(!check_bundle(&columns[..1], &PageOptions::BLOCK));
+    assert!(!check_bundle(&columns[..1], PageOptions::BLOCK));
     let bad = [columns[0], &columns[1][1..]];
     assert_eq!(
-        encode_bundle(&bad, &PageOptions::BLOCK),
+        encode_bundle(&bad, PageOptions::BLOCK),
         Err(PageError::BadColumns)
     );
     assert_eq!(
-        encode_bundle(&[], &PageOptions::BLOCK),
+        encode_bundle(&[], PageOptions::BLOCK),
         Err(PageError::BadColumns)
     );
 }

@@ -73,7 +73,7 @@ const X_LOG_X: [u32; super::MAX_ROWS + 1] = {
     let mut table = [0u32; super::MAX_ROWS + 1];
     let mut x = 1usize;
     while x < table.len() {
-        let whole = 63 - (x as u64).leading_zeros();
+        let whole = (x as u64).ilog2();
         let mut log = whole as u64;
         let mut y = (x as u64) << (31 - whole);
         let mut i = 0;
@@ -102,10 +102,32 @@ fn x_log_x(x: u32) -> u32 {
     X_LOG_X.get(x as usize).copied().unwrap_or(0)
 }
 
-/// How often each token of the finest set occurs in a stream.
+/// For each set, what a token of the finest set becomes: token and extra bits.
+const MERGE: [[(u8, u8); MAX_TOKENS]; SETS.len()] = {
+    let mut tables = [[(0, 0); MAX_TOKENS]; SETS.len()];
+    let mut set = 0;
+    while set < SETS.len() {
+        let mut token = 0;
+        while token < FINEST.len() {
+            #[expect(
+                clippy::indexing_slicing,
+                reason = "below the lengths; const evaluation"
+            )]
+            {
+                let (merged, extra) = SETS[set].token(FINEST.base(token).0);
+                tables[set][token] = (merged as u8, extra as u8);
+            }
+            token += 1;
+        }
+        set += 1;
+    }
+    tables
+};
+
+/// How often each token of the finest set occurs in a stream: those that do, rising.
 #[derive(Debug)]
 pub(crate) struct Counts {
-    counts: [u16; MAX_TOKENS],
+    used: Vec<(u8, u32)>,
     n: u32,
 }
 
@@ -113,89 +135,151 @@ impl Counts {
     /// At most [`MAX_ROWS`](super::MAX_ROWS) numbers.
     pub(crate) fn new(numbers: impl Iterator<Item = u64>) -> Self {
         let mut counts = [0u16; MAX_TOKENS];
+        let mut seen = [0u64; MAX_TOKENS / 64];
         let mut n = 0;
         for x in numbers {
-            if let Some(count) = counts.get_mut(FINEST.token(x).0) {
-                *count += 1;
+            let token = FINEST.token(x).0 & (MAX_TOKENS - 1);
+            #[expect(clippy::indexing_slicing, reason = "masked to the lengths")]
+            {
+                counts[token] += 1;
+                seen[token / 64] |= 1 << (token % 64);
             }
             n += 1;
         }
-        Self { counts, n }
-    }
-
-    fn used(&self) -> impl Iterator<Item = (usize, u32)> {
-        self.counts
-            .iter()
-            .enumerate()
-            .filter(|(_, c)| **c > 0)
-            .map(|(t, &c)| (t, u32::from(c)))
-    }
-
-    /// The same counts in another set, rising, without zeros.
-    pub(crate) fn merged(&self, set: TokenSet) -> Vec<(usize, u32)> {
-        let mut merged: Vec<(usize, u32)> = Vec::with_capacity(32);
-        for (token, count) in self.used() {
-            let (token, _) = set.token(FINEST.base(token).0);
-            match merged.last_mut() {
-                Some(last) if last.0 == token => last.1 += count,
-                _ => merged.push((token, count)),
+        let mut used = Vec::with_capacity(seen.iter().map(|s| s.count_ones() as usize).sum());
+        for (i, mut bits) in seen.into_iter().enumerate() {
+            while bits != 0 {
+                let token = i * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                used.push((token as u8, counts.get(token).map_or(0, |&c| u32::from(c))));
             }
         }
-        merged
+        Self { used, n }
     }
 
-    /// The best packed width and the bits that packing takes with its patches.
-    pub(crate) fn packed(&self) -> (u32, u32) {
-        let mut lengths = [0u32; 65];
-        let mut longest = 0;
-        for (token, count) in self.used() {
-            let length = 64 - FINEST.base(token).0.leading_zeros();
-            longest = longest.max(length);
-            if let Some(c) = lengths.get_mut(length as usize) {
+    /// The same counts in another set, rising, without zeros: token, count, extra bits of each.
+    fn merge(&self, set: usize) -> impl Iterator<Item = (u8, u32, u8)> {
+        let table = MERGE.get(set).unwrap_or(&MERGE[0]);
+        let mut used = self.used.iter().map(|&(token, count)| {
+            let (token, extra) = table.get(usize::from(token)).copied().unwrap_or((0, 0));
+            (token, count, extra)
+        });
+        let mut open = used.next();
+        std::iter::from_fn(move || {
+            let (token, mut sum, extra) = open?;
+            loop {
+                open = used.next();
+                match open {
+                    Some((t, count, _)) if t == token => sum += count,
+                    _ => return Some((token, sum, extra)),
+                }
+            }
+        })
+    }
+
+    /// The counts of one set's tokens, rising.
+    pub(crate) fn merged(&self, set: usize) -> Vec<(usize, u32)> {
+        self.merge(set)
+            .map(|(token, count, _)| (usize::from(token), count))
+            .collect()
+    }
+
+    /// The lengths of the numbers in bits.
+    pub(crate) fn lengths(&self) -> Lengths {
+        let mut lengths = Lengths {
+            counts: [0; 65],
+            n: self.n,
+        };
+        for &(token, count) in &self.used {
+            let length = 64 - FINEST.base(usize::from(token)).0.leading_zeros();
+            if let Some(c) = lengths.counts.get_mut(length as usize) {
                 *c += count;
             }
         }
-        let mut best = (longest, longest * self.n + 8);
-        let mut above = 0;
-        for width in (0..longest).rev() {
-            above += lengths.get(width as usize + 1).copied().unwrap_or(0);
-            // Each patch is at least two bytes.
-            if above * 16 >= best.1 {
-                break;
-            }
-            let mut bits = width * self.n + 16;
-            for (length, &count) in lengths.iter().enumerate().skip(width as usize + 1) {
-                bits += count * (8 * varint_len(1 << (length as u32 - width - 1)) + 9);
-            }
-            if bits < best.1 {
-                best = (width, bits);
-            }
-        }
-        best
+        lengths
     }
 
     /// The best token set and about how many bits tANS takes with it.
     pub(crate) fn tans(&self) -> (usize, u32) {
         let mut best = (0, u32::MAX);
-        for (number, &set) in SETS.iter().enumerate() {
+        for set in 0..SETS.len() {
             let (mut logs, mut extra, mut tokens) = (0u32, 0u32, 0u32);
-            let (mut open, mut open_count) = (usize::MAX, 0u32);
-            for (finest, count) in self.used() {
-                let (token, bits) = set.token(FINEST.base(finest).0);
-                extra += bits * count;
-                if token == open {
-                    open_count += count;
-                } else {
-                    logs += x_log_x(open_count);
-                    (open, open_count) = (token, count);
-                    tokens += 1;
-                }
+            for (_, count, bits) in self.merge(set) {
+                logs += x_log_x(count);
+                extra += u32::from(bits) * count;
+                tokens += 1;
             }
-            logs += x_log_x(open_count);
             let model = if tokens > 1 { 24 + 7 * tokens } else { 16 };
             let bits = (x_log_x(self.n).saturating_sub(logs) >> 8) + extra + model;
             if bits < best.1 {
-                best = (number, bits);
+                best = (set, bits);
+            }
+        }
+        best
+    }
+}
+
+/// About how many bits a patch takes that has so many.
+const PATCH_BITS: [u32; 65] = {
+    let mut table = [0; 65];
+    let mut bits = 1;
+    while bits < table.len() {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "below the length; const evaluation"
+        )]
+        {
+            table[bits] = 8 * varint_len(1 << (bits - 1)) + 9;
+        }
+        bits += 1;
+    }
+    table
+};
+
+/// How many numbers of a stream have each length in bits.
+#[derive(Debug)]
+pub(crate) struct Lengths {
+    counts: [u32; 65],
+    n: u32,
+}
+
+impl Lengths {
+    pub(crate) fn new(numbers: impl Iterator<Item = u64>) -> Self {
+        let mut lengths = Self {
+            counts: [0; 65],
+            n: 0,
+        };
+        for x in numbers {
+            if let Some(c) = lengths.counts.get_mut(64 - x.leading_zeros() as usize) {
+                *c += 1;
+            }
+            lengths.n += 1;
+        }
+        lengths
+    }
+
+    /// The best packed width and the bits that packing takes with its patches.
+    pub(crate) fn packed(&self) -> (u32, u32) {
+        let longest = self.counts.iter().rposition(|&c| c > 0).unwrap_or(0) as u32;
+        let mut best = (longest, longest * self.n + 8);
+        let mut above = 0;
+        for width in (0..longest).rev() {
+            above += self.counts.get(width as usize + 1).copied().unwrap_or(0);
+            // Each patch is at least two bytes.
+            if above * 16 >= best.1 {
+                break;
+            }
+            let mut bits = width * self.n + 16;
+            let lengths = self.counts.iter().enumerate().take(longest as usize + 1);
+            for (length, &count) in lengths.skip(width as usize + 1) {
+                bits += count
+                    * PATCH_BITS
+                        .get(length - width as usize)
+                        .copied()
+                        .unwrap_or(0);
+            }
+            if bits < best.1 {
+                best = (width, bits);
             }
         }
         best

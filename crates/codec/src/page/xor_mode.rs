@@ -23,10 +23,11 @@ fn step(xor: u64, window: Option<Window>) -> Step {
     }
     let leading = xor.leading_zeros().min(31);
     let trailing = xor.trailing_zeros();
-    if let Some(w) = window {
-        if trailing >= w.trailing && leading >= 64 - w.length - w.trailing {
-            return Step::Inside(w);
-        }
+    if let Some(w) = window
+        && trailing >= w.trailing
+        && leading >= 64 - w.length - w.trailing
+    {
+        return Step::Inside(w);
     }
     Step::New(Window {
         length: 64 - leading - trailing,

@@ -56,7 +56,7 @@ pub fn decode_presence(bytes: &[u8], rows: usize) -> Result<Vec<Range<usize>>, P
             let (mut at, mut present) = (0, false);
             while !cursor.rest().is_empty() {
                 let length = cursor.count(rows - at, "presence run")?;
-                if (length == 0 && at > 0) || (length == 0 && present) {
+                if length == 0 && (at > 0 || present) {
                     return Err(PageError::corrupt("empty presence run"));
                 }
                 let end = at + length;
