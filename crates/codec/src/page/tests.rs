@@ -1,3 +1,5 @@
+mod reference;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -34,6 +36,7 @@ fn round_trip(values: &[f64], options: PageOptions) -> Vec<u8> {
     assert_eq!(out[0], 1.5);
     assert_eq!(bits(&out[1..]), bits(values), "{}", page_mode(&page));
     assert_eq!(flags, PageFlags::of(values));
+    assert_eq!(reference::decode(&page, values.len()), bits(values));
     assert_eq!(flags, page_flags(&page));
     let rows = values.len();
     let ranges = [
@@ -75,6 +78,100 @@ fn noise(n: usize, seed: u64) -> impl Iterator<Item = u64> {
             .wrapping_add(1442695040888963407);
         x ^ x >> 29
     })
+}
+
+/// Pages that must be readable for ever.
+#[test]
+fn old_pages_are_read() {
+    let rising: Vec<f64> = (0..6).map(|i| f64::from(i) * 10.0 + 5.0).collect();
+    let pages: [(&[u8], &[f64]); 11] = [
+        // Constants: a staleness marker, bits given, 0.25, -3.
+        (&[0x00, 0], &[f64::from_bits(STALE); 3]),
+        (&[0x10, 5, 1, 0, 0, 0, 0, 0, 0, 0], &[5e-324; 2]),
+        (&[0x31, 2, 50], &[0.25; 4]),
+        (&[0x72, 5], &[-3.0; 1024]),
+        // Integers of order 0, base 5, divisor 10, 3 bits: 0 to 5.
+        (
+            &[0x73, 0x18, 10, 10, 3, 0b1000_1000, 0b1100_0110, 0b10],
+            &rising,
+        ),
+        // Order 1, first 5, base 10, no bits.
+        (&[0x73, 0x11, 10, 20, 0], &rising),
+        // Order 2, first 5, difference 10, no bits.
+        (&[0x73, 0x02, 10, 20, 0], &rising),
+        // The same with a patch: the third number after the first two rows is -10, zigzag 19.
+        (
+            &[0x53, 0x46, 10, 20, 0, 1, 2, 19],
+            &[5.0, 15.0, 25.0, 35.0, 35.0, 35.0],
+        ),
+        // Decimals, divided and multiplied, with rows 1 and 2 +Inf.
+        (
+            &[0x94, 1, 1, 0x15, 0, 0x01, 6, 0],
+            &[0.3, f64::INFINITY, f64::INFINITY, 0.3],
+        ),
+        (&[0x34, 33, 0x11, 2, 2, 0], &[0.1, 0.2, 3.0 * 0.1]),
+        // A dictionary of 1.5 and -0: which, in one bit each.
+        (
+            &[0x17, 1, 1, 1, 30, 4, 0x00, 1, 0b0101],
+            &[-0.0, 1.5, -0.0, 1.5],
+        ),
+    ];
+    for (page, values) in pages {
+        let mut out = vec![];
+        decode_page(page, values.len(), &mut out).unwrap();
+        assert_eq!(bits(&out), bits(values), "{page:x?}");
+        assert_eq!(
+            reference::decode(page, values.len()),
+            bits(values),
+            "{page:x?}"
+        );
+    }
+}
+
+/// What they were written as when the format was fixed.
+#[test]
+fn old_pages_of_other_modes_are_read() {
+    let pages = [
+        "53000313442000b031010a43288282306ab9",
+        "1403201494a6d4cbf5febdeedfce151f245e92a6b429d8579c60284e5b8b1feb428146126e300a9ae2d85137\
+         ee8678c9aaf79f528f860c0e55275cfa471e60deab87d1c13f289d2a32c2e085a01e3cc0275fd3ed0dfc43",
+        "531804800103e47cb750b3d0376a40",
+        "35094211ecee62f0a903140ff0e195d23d6c080000e5a57b9782644201b55d9d510c4e86400ae7f12f8e0260\
+         a036eeca1a9f2a641809b528f4f5e5752c1375f795cf4b150105000264a000048201",
+        "183f0000000000002b87e33d409a23ebb9a3fccb4d35d7025200",
+    ];
+    for (hex, values) in pages.into_iter().zip(vectors()) {
+        let byte = |i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
+        let page: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+        let mut out = vec![];
+        decode_page(&page, values.len(), &mut out).unwrap();
+        assert_eq!(bits(&out), bits(&values));
+    }
+}
+
+/// Values that make pages of the modes that are not written by hand.
+fn vectors() -> [Vec<f64>; 5] {
+    [
+        // Two sets of tokens, small and large.
+        noise(40, 21)
+            .map(|x| (x % 5 * (x >> 8) % 7) as f64)
+            .collect(),
+        noise(40, 22)
+            .map(|x| ((x % 1_000_000) >> (x >> 32) % 16) as f64 / 1000.0)
+            .collect(),
+        // One token: lengths of 5 bits.
+        noise(24, 23).map(|x| (16 + x % 8) as f64 * 4.0).collect(),
+        // A residual and XORs.
+        noise(24, 24)
+            .scan(0.0, |sum, x| {
+                *sum += (x % 1_000_000) as f64 / 1e9;
+                Some(*sum)
+            })
+            .collect(),
+        noise(12, 6)
+            .map(|x| f64::from_bits((x & 0xff) << 56 | 0x3f))
+            .collect(),
+    ]
 }
 
 #[test]
@@ -498,6 +595,21 @@ fn check_bundle(columns: &[&[f64]], options: PageOptions) -> bool {
             true
         }
     }
+}
+
+#[test]
+fn old_bundles_are_read() {
+    // 1, 2, 3 and, as differences of 2, 2 and a staleness marker, 3, 4, stale.
+    let bytes = [
+        1, 0b10, 0x70, 0x00, 5, 0x73, 0x11, 2, 2, 0, 0x93, 1, 0x20, 0x10, 4, 0,
+    ];
+    let mut out = vec![];
+    let flags = decode_bundle(&bytes, 3, &mut out).unwrap();
+    assert_eq!(
+        bits(&out),
+        bits(&[1.0, 2.0, 3.0, 3.0, 4.0, f64::from_bits(STALE)])
+    );
+    assert_eq!(flags, [PageFlags::of(&out[..3]), PageFlags::of(&out[3..])]);
 }
 
 #[test]

@@ -46,6 +46,29 @@ fn regular_columns_take_few_bytes() {
     assert!(round_trip(&jittered) <= 270, "{}", round_trip(&jittered));
 }
 
+/// Columns and lists that must be readable for ever.
+#[test]
+fn old_columns_are_read() {
+    let columns: [(&[u8], &[i64]); 4] = [
+        (&[0x10, 20], &[10]),
+        (&[0x10, 20, 10], &[10, 15, 20, 25]),
+        // A stream of order 1 and base 5, a gap of 20 after the second row.
+        (&[0x11, 0x51, 20, 10, 0, 1, 1, 20], &[10, 15, 40, 45]),
+        // A grid of step 10 and offsets of two bits from 7.
+        (&[0x12, 20, 0x10, 14, 2, 0b0110_0100], &[7, 18, 29, 38]),
+    ];
+    for (bytes, times) in columns {
+        let mut out = vec![];
+        decode_times(bytes, times.len(), &mut out).unwrap();
+        assert_eq!(out, times);
+    }
+    assert_eq!(decode_presence(&[0, 2, 3, 1], 9).unwrap(), [2..5, 6..9]);
+    assert_eq!(
+        decode_presence(&[1, 0b1101_1001, 1], 9).unwrap(),
+        [0..1, 3..5, 6..9]
+    );
+}
+
 #[test]
 fn edges_come_back() {
     for times in [
