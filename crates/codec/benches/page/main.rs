@@ -12,7 +12,9 @@ mod synthetic;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use tsdb_codec::page::{Coder, PageOptions, decode_page, encode_page, page_mode};
+use tsdb_codec::page::{
+    Coder, PageOptions, decode_page, decode_page_range, encode_page, page_mode,
+};
 
 const PAGE_ROWS: usize = 480;
 
@@ -121,6 +123,13 @@ fn coder(name: &str, pages: &[&[f64]], n: usize, options: PageOptions) {
             std::hint::black_box(&out);
         }
     });
+    let last = least(9, || {
+        for (bytes, page) in encoded.iter().zip(pages) {
+            out.clear();
+            decode_page_range(bytes, page.len(), page.len() - 1..page.len(), &mut out).unwrap();
+            std::hint::black_box(&out);
+        }
+    });
     for (bytes, page) in encoded.iter().zip(pages) {
         out.clear();
         decode_page(bytes, page.len(), &mut out).unwrap();
@@ -133,10 +142,11 @@ fn coder(name: &str, pages: &[&[f64]], n: usize, options: PageOptions) {
     }
     let n = n as f64;
     println!(
-        "  {name:20} {:.4} B/value, encode {:5.1} ns, decode {:.2} ns/value",
+        "  {name:20} {:.4} B/value, encode {:5.1} ns, decode {:.2} ns/value, last row {:.0} ns",
         bytes as f64 / n,
         encode / n,
-        decode / n
+        decode / n,
+        last / pages.len() as f64
     );
 }
 

@@ -234,26 +234,21 @@ fn dictionary(values: &[f64], best: &mut Best<'_>) {
             entries.insert(at, o);
         }
     }
-    let floats = || entries.iter().map(|&o| f64::from_bits(unordered(o)));
-    // The exponent at which the entries take the fewest bytes.
-    let cost = |e: u8| -> u32 {
-        let mut before = 0;
-        let bytes = floats().map(|v| match Scale::Divide(e).integer(v) {
-            Some(i) => varint_len(zigzag(i.wrapping_sub(std::mem::replace(&mut before, i)))),
-            None if exception::code(v.to_bits()) == 5 => 9,
-            None => 1,
-        });
-        bytes.sum()
+    let floats: Vec<f64> = entries
+        .iter()
+        .map(|&o| f64::from_bits(unordered(o)))
+        .collect();
+    let scale = Scale::Divide(0).find(&floats).unwrap_or(Scale::Divide(0));
+    let mut before = 0;
+    let cost = |v: &f64| match scale.integer(*v) {
+        Some(i) => varint_len(zigzag(i.wrapping_sub(std::mem::replace(&mut before, i)))),
+        None if exception::code(v.to_bits()) == 5 => 9,
+        None => 1,
     };
-    let (e, bytes) = (0..=MAX_EXPONENT)
-        .map(|e| (e, cost(e)))
-        .min_by_key(|&(_, bytes)| bytes)
-        .unwrap_or((0, u32::MAX / 8));
-    let head = 32 + 8 * bytes;
+    let head = 32 + 8 * floats.iter().map(cost).sum::<u32>();
     if head >= best.bits {
         return;
     }
-    let scale = Scale::Divide(e);
     let is_decimal = |o: &i64| scale.integer(f64::from_bits(unordered(*o))).is_some();
     let (decimals, specials): (Vec<i64>, Vec<i64>) = entries.iter().partition(|o| is_decimal(o));
     let index = |v: &f64| {
@@ -267,7 +262,7 @@ fn dictionary(values: &[f64], best: &mut Best<'_>) {
         return;
     }
     best.bits = plan.bits + head;
-    best.begin(mode::DICTIONARY, Some(e), &Runs::default());
+    best.begin(mode::DICTIONARY, Some(scale.exponent()), &Runs::default());
     put_varint(best.out, decimals.len() as u64);
     put_varint(best.out, specials.len() as u64);
     let mut before = 0i64;
