@@ -108,7 +108,7 @@ fn report(set: &str, series: &[Series]) {
 
 fn coder(name: &str, pages: &[&[f64]], n: usize, options: PageOptions) {
     let mut encoded = Vec::new();
-    let encode = least(3, || {
+    let encode = least(7, || {
         encoded = pages
             .iter()
             .map(|p| encode_page(p, options).unwrap())

@@ -140,18 +140,24 @@ impl<'a> Forward<'a> {
         word & !(u64::MAX << k)
     }
 
+    #[inline]
     pub(crate) fn gamma(&mut self) -> Result<u64, PageError> {
-        let low = self.word_at(self.pos).trailing_zeros();
+        Ok(self.golomb(0)? + 1)
+    }
+
+    /// `k` is at most 3: all of it lies in one word.
+    #[inline]
+    pub(crate) fn golomb(&mut self, k: u32) -> Result<u64, PageError> {
+        let word = self.word_at(self.pos);
+        let low = word.trailing_zeros();
         if low > 16 {
             return Err(PageError::corrupt("gamma code too long"));
         }
-        self.pos += low as usize + 1;
-        Ok(1 << low | self.get(low))
-    }
-
-    pub(crate) fn golomb(&mut self, k: u32) -> Result<u64, PageError> {
-        let high = self.gamma()? - 1;
-        Ok(high << k | self.get(k))
+        let high = word >> (low + 1);
+        let x = 1 << low | high & !(u64::MAX << low);
+        let rest = high >> low & !(u64::MAX << k);
+        self.pos += (2 * low + 1 + k) as usize;
+        Ok((x - 1) << k | rest)
     }
 
     /// Fewer than 8 bits, all zero, are left.

@@ -13,32 +13,70 @@ struct Table<const E: usize, const T: usize> {
     numbers: [(u64, u64); T],
 }
 
-/// Mask of the state bits (bits 0-8), next (16-24), how many state bits (32-35), how many extra bits
-/// (40-45), token index (48-55).
+/// How many state bits (bits 0-7) and extra bits (8-15), token index (16-23), next (32-47), mask of
+/// the state bits (48-63). The two counts of four entries can be added at once: they are at most
+/// 9 and 62.
 #[derive(Clone, Copy)]
 struct Entry(u64);
 
 impl Entry {
+    const fn new(bits: u32, extra: u32, token: usize, next: u32) -> Self {
+        let mask = !(u64::MAX << bits);
+        let counts = bits as u64 | (extra as u64) << 8;
+        Self(counts | (token as u64) << 16 | (next as u64) << 32 | mask << 48)
+    }
+
+    /// The state that follows, of a word whose lowest bits are this entry's.
     #[inline(always)]
-    const fn mask(self) -> u64 {
-        self.0 & 0x1ff
+    const fn next(self, word: u64) -> u64 {
+        (self.0 >> 32 & 0xffff) + (word & self.0 >> 48)
     }
 
     #[inline(always)]
-    const fn next(self) -> u64 {
-        self.0 >> 16 & 0x1ff
+    const fn token(self) -> usize {
+        (self.0 >> 16 & 0xff) as usize
     }
 
-    /// At most 9.
     #[inline(always)]
-    const fn bits(self) -> u32 {
-        (self.0 >> 32 & 0xf) as u32
+    const fn counts(self) -> Counts {
+        Counts(self.0)
+    }
+}
+
+/// Sums of the counts of up to four entries. Whatever else is in the number is no matter.
+#[derive(Clone, Copy)]
+struct Counts(u64);
+
+impl Counts {
+    #[inline(always)]
+    const fn plus(self, entry: Entry) -> Self {
+        Self(self.0.wrapping_add(entry.0))
     }
 
-    /// At most 62.
+    /// State bits.
+    #[inline(always)]
+    const fn bits(self) -> usize {
+        (self.0 & 0xff) as usize
+    }
+
     #[inline(always)]
     const fn extra(self) -> u32 {
-        (self.0 >> 40 & 0x3f) as u32
+        (self.0 >> 8 & 0xff) as u32
+    }
+
+    /// A word without so many state bits, at most 36.
+    #[inline(always)]
+    const fn skip(self, word: u64) -> u64 {
+        // The shift takes the lowest six bits of the count, and it has no more.
+        word.wrapping_shr(self.0 as u32)
+    }
+
+    /// A word that begins, at the top, with so many extra bits, at most 56, moved so that they
+    /// end at the bottom.
+    #[inline(always)]
+    const fn take(self, word: u64) -> u64 {
+        word.wrapping_shr((self.0 >> 8) as u32 ^ 0xffff_ffff)
+            .wrapping_shr(1)
     }
 }
 
@@ -56,22 +94,21 @@ impl<const E: usize, const T: usize> Table<E, T> {
     )]
     fn fill(&mut self, model: &Model) {
         let set = model.token_set();
-        // What entries of a token share, and the n of its next entry.
-        let mut shared = [(0u64, 0u32); T];
+        // Extra bits of a token and the n of its next entry.
+        let mut tokens = [(0u32, 0u32); T];
         for (k, &(token, f)) in model.tokens.iter().enumerate() {
             let (base, extra) = set.base(token);
             self.numbers[k] = (base, !(u64::MAX << extra));
-            shared[k] = (u64::from(extra) << 40 | (k as u64) << 48, f);
+            tokens[k] = (extra, f);
         }
         let size = 1u32 << model.log;
         let entries = &mut self.entries;
         model.spread(|at, k| entries[at & (E - 1)] = Entry(k as u64));
         for entry in entries.iter_mut().take(size as usize) {
-            let (bits_above, n) = &mut shared[entry.0 as usize & (T - 1)];
+            let k = entry.0 as usize & (T - 1);
+            let (extra, n) = &mut tokens[k];
             let bits = model.log - (31 - n.leading_zeros());
-            let mask = !(u64::MAX << bits);
-            let next = u64::from((*n << bits) - size);
-            *entry = Entry(*bits_above | u64::from(bits) << 32 | next << 16 | mask);
+            *entry = Entry::new(bits, *extra, k, (*n << bits) - size);
             *n += 1;
         }
     }
@@ -86,7 +123,7 @@ impl<const E: usize, const T: usize> Table<E, T> {
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "masked to the table's length")]
     const fn number(&self, entry: Entry, extra: u64) -> u64 {
-        let (base, mask) = self.numbers[(entry.0 >> 48) as usize & (T - 1)];
+        let (base, mask) = self.numbers[entry.token() & (T - 1)];
         base + (extra & mask)
     }
 }
@@ -148,6 +185,7 @@ fn extra_bits(source: &impl TwoEnded, used: &mut usize, bits: u32) -> u64 {
 
 /// Decodes from a position behind the model on. Gives how far states and extra bits went, if
 /// everything was decoded.
+#[inline(never)]
 fn decode_states<S: Slot, const E: usize, const T: usize>(
     source: &impl TwoEnded,
     mut position: usize,
@@ -173,35 +211,28 @@ fn decode_states<S: Slot, const E: usize, const T: usize>(
         // Four states take at most 36 bits, which one word has. Where each begins is known
         // before the word is, so that nothing waits for the state before it.
         let word = source.forward(position);
-        let two = e0.bits() + e1.bits();
-        let three = two + e2.bits();
-        s0 = e0.next() + (word & e0.mask());
-        s1 = e1.next() + (word >> e0.bits() & e1.mask());
-        s2 = e2.next() + (word >> two & e2.mask());
-        s3 = e3.next() + (word >> three & e3.mask());
-        position += (three + e3.bits()) as usize;
-
-        let one = e0.extra();
-        let two = one + e1.extra();
-        let three = two + e2.extra();
-        let four = three + e3.extra();
-        if four <= 56 {
-            // Extra bits end so many bits from the top. A shift by 64 comes only with no bits to
-            // mask, so it may as well be one by 0.
+        let one = e0.counts();
+        let two = one.plus(e1);
+        let three = two.plus(e2);
+        let four = three.plus(e3);
+        s0 = e0.next(word);
+        s1 = e1.next(one.skip(word));
+        s2 = e2.next(two.skip(word));
+        s3 = e3.next(three.skip(word));
+        position += four.bits();
+        if four.extra() <= 56 {
             let word = source.backward(used);
-            let number = |entry: Entry, end: u32| {
-                S::from_bits(table.number(entry, word.wrapping_shr(64 - end)))
-            };
+            let number = |e, counts: Counts| S::from_bits(table.number(e, counts.take(word)));
             *group = [
                 number(e0, one),
                 number(e1, two),
                 number(e2, three),
                 number(e3, four),
             ];
-            used += four as usize;
+            used += four.extra() as usize;
         } else {
             for (slot, entry) in group.iter_mut().zip([e0, e1, e2, e3]) {
-                let extra = extra_bits(source, &mut used, entry.extra());
+                let extra = extra_bits(source, &mut used, entry.counts().extra());
                 *slot = S::from_bits(table.number(entry, extra));
             }
         }
@@ -216,10 +247,10 @@ fn decode_states<S: Slot, const E: usize, const T: usize>(
         };
         let entry = table.entry(*s);
         if i + STATES < n {
-            *s = entry.next() + (source.forward(position) & entry.mask());
-            position += entry.bits() as usize;
+            *s = entry.next(source.forward(position));
+            position += entry.counts().bits();
         }
-        let extra = extra_bits(source, &mut used, entry.extra());
+        let extra = extra_bits(source, &mut used, entry.counts().extra());
         *slot = S::from_bits(table.number(entry, extra));
     }
     Some((position, used))
