@@ -3,7 +3,7 @@
 
 mod decode;
 
-use super::bytes::{put_varint, put_zigzag, unzigzag, varint_len, zigzag};
+use super::bytes::{put_varint, put_zigzag, varint_len, zigzag};
 use super::packed;
 use super::token::{Counts, Lengths};
 use super::{Coder, RESTART_ROWS, tans};
@@ -43,13 +43,6 @@ impl Shape {
             }
             if self.zigzag { zigzag(s) } else { s as u64 }
         })
-    }
-
-    /// Undoes `numbers` for one of them.
-    #[inline(always)]
-    const fn undo(self, u: u64) -> i64 {
-        let s = if self.zigzag { unzigzag(u) } else { u as i64 };
-        s.wrapping_mul(self.divisor).wrapping_add(self.base)
     }
 }
 

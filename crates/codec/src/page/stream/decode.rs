@@ -141,42 +141,45 @@ fn find_restart(
 fn integrate<S: Slot>(slots: &mut [S], shape: Shape, standing: Standing) {
     // The usual shapes get loops without the multiplication and the choice.
     match (shape.zigzag, shape.divisor) {
-        (false, 1) => {
-            sum(slots, shape.order, standing, |u| {
-                (u as i64).wrapping_add(shape.base)
-            });
-        }
-        (true, 1) => {
-            sum(slots, shape.order, standing, |u| {
-                unzigzag(u).wrapping_add(shape.base)
-            });
-        }
-        _ => sum(slots, shape.order, standing, |u| shape.undo(u)),
+        (false, 1) => sum(slots, shape, standing, |u| u as i64),
+        (true, 1) => sum(slots, shape, standing, unzigzag),
+        (false, g) => sum(slots, shape, standing, |u| (u as i64).wrapping_mul(g)),
+        (true, g) => sum(slots, shape, standing, |u| unzigzag(u).wrapping_mul(g)),
     }
 }
 
 #[inline(always)]
-fn sum<S: Slot>(slots: &mut [S], order: usize, standing: Standing, undo: impl Fn(u64) -> i64) {
+fn sum<S: Slot>(
+    slots: &mut [S],
+    shape: Shape,
+    standing: Standing,
+    without_base: impl Fn(u64) -> i64,
+) {
     let Standing {
         mut value,
         mut difference,
         ..
     } = standing;
-    match order {
+    let base = shape.base;
+    match shape.order {
         0 => {
             for slot in slots {
-                *slot = S::from_bits(undo(slot.bits()) as u64);
+                *slot = S::from_bits(without_base(slot.bits()).wrapping_add(base) as u64);
             }
         }
         1 => {
+            // Two sums, so that each waits for one addition only.
+            let mut bases = 0i64;
             for slot in slots {
-                value = value.wrapping_add(undo(slot.bits()));
-                *slot = S::from_bits(value as u64);
+                bases = bases.wrapping_add(base);
+                value = value.wrapping_add(without_base(slot.bits()));
+                *slot = S::from_bits(value.wrapping_add(bases) as u64);
             }
         }
         _ => {
             for slot in slots {
-                difference = difference.wrapping_add(undo(slot.bits()));
+                let s = without_base(slot.bits()).wrapping_add(base);
+                difference = difference.wrapping_add(s);
                 value = value.wrapping_add(difference);
                 *slot = S::from_bits(value as u64);
             }
