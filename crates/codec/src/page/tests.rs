@@ -154,7 +154,7 @@ fn vectors() -> [Vec<f64>; 5] {
     [
         // Two sets of tokens, small and large.
         noise(40, 21)
-            .map(|x| (x % 5 * (x >> 8) % 7) as f64)
+            .map(|x| ((x % 5 * (x >> 8)) % 7) as f64)
             .collect(),
         noise(40, 22)
             .map(|x| ((x % 1_000_000) >> (x >> 32) % 16) as f64 / 1000.0)
