@@ -157,7 +157,7 @@ fn vectors() -> [Vec<f64>; 5] {
             .map(|x| ((x % 5 * (x >> 8)) % 7) as f64)
             .collect(),
         noise(40, 22)
-            .map(|x| ((x % 1_000_000) >> (x >> 32) % 16) as f64 / 1000.0)
+            .map(|x| ((x % 1_000_000) >> ((x >> 32) % 16)) as f64 / 1000.0)
             .collect(),
         // One token: lengths of 5 bits.
         noise(24, 23).map(|x| (16 + x % 8) as f64 * 4.0).collect(),
