@@ -24,7 +24,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let engine = Engine::new(EngineOptions::default());
     let now = start_ms + 59_000;
-    for query in ["room_celsius", "max(room_celsius)", "deriv(room_celsius[1m]) * 60"] {
+    for query in [
+        "room_celsius",
+        "max(room_celsius)",
+        "deriv(room_celsius[1m]) * 60",
+    ] {
         let output = engine.instant(&db, query, now, &QueryOptions::default())?;
         println!("{query}: {:?}", output.value);
     }

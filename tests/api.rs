@@ -21,26 +21,51 @@ fn setup() -> Setup {
     );
     let dir = TempDir::new().unwrap();
     let config = write_config(dir.path(), "1s", &[("page", &pages.address, "/metrics")]);
-    let server =
-        Server::start(&dir.path().join("data"), &[&format!("--config.file={}", config.display())]);
+    let server = Server::start(
+        &dir.path().join("data"),
+        &[&format!("--config.file={}", config.display())],
+    );
     wait_for("the first scrape", || server.value("up"));
-    Setup { _dir: dir, _pages: pages, server }
+    Setup {
+        _dir: dir,
+        _pages: pages,
+        server,
+    }
 }
 
 #[test]
 fn without_configuration_it_watches_itself_and_the_machine() {
     let dir = TempDir::new().unwrap();
     let server = Server::start(dir.path(), &[]);
-    wait_for("its own metrics", || server.value("up{job=\"tsdb\"}").filter(|v| *v == 1.0));
-    wait_for("its own series", || server.value("prometheus_tsdb_head_series").filter(|v| *v > 0.0));
+    wait_for("its own metrics", || {
+        server.value("up{job=\"tsdb\"}").filter(|v| *v == 1.0)
+    });
+    wait_for("its own series", || {
+        server
+            .value("prometheus_tsdb_head_series")
+            .filter(|v| *v > 0.0)
+    });
     let log = server.log.lock().unwrap().clone();
-    assert!(log.contains("tsdb query"), "the log says how to query: {log}");
+    assert!(
+        log.contains("tsdb query"),
+        "the log says how to query: {log}"
+    );
     if cfg!(target_os = "linux") {
-        wait_for("the machine's metrics", || server.value("up{job=\"node\"}").filter(|v| *v == 1.0));
-        for name in ["node_load1", "node_memory_MemTotal_bytes", "node_boot_time_seconds"] {
+        wait_for("the machine's metrics", || {
+            server.value("up{job=\"node\"}").filter(|v| *v == 1.0)
+        });
+        for name in [
+            "node_load1",
+            "node_memory_MemTotal_bytes",
+            "node_boot_time_seconds",
+        ] {
             assert!(server.value(name).unwrap() >= 0.0, "{name}");
         }
-        assert!(!server.query("node_cpu_seconds_total{mode=\"idle\"}").is_empty());
+        assert!(
+            !server
+                .query("node_cpu_seconds_total{mode=\"idle\"}")
+                .is_empty()
+        );
         assert!(!server.query("node_uname_info").is_empty());
     }
 }
@@ -69,7 +94,12 @@ fn answers_are_prometheuss_to_the_letter() {
         let data = s.data(&format!("/api/v1/query?query={}&time=4", escape(query)));
         assert_eq!(data["result"], json!([4, value]), "{query}");
     }
-    for (query, value) in [("big", "1e+300"), ("neg", "-0"), ("nan", "NaN"), ("sum(c)", "3")] {
+    for (query, value) in [
+        ("big", "1e+300"),
+        ("neg", "-0"),
+        ("nan", "NaN"),
+        ("sum(c)", "3"),
+    ] {
         assert_eq!(s.query(query)[0]["value"][1], value, "{query}");
     }
     let (_, body, _) = raw("/api/v1/series?match[]=c");
@@ -79,7 +109,10 @@ fn answers_are_prometheuss_to_the_letter() {
     let names = s.data("/api/v1/labels?match[]=c");
     assert_eq!(names, json!(["__name__", "a", "instance", "job"]));
     let metadata = s.data("/api/v1/metadata?metric=big");
-    assert_eq!(metadata, json!({"big": [{"type": "gauge", "unit": "", "help": "A big number."}]}));
+    assert_eq!(
+        metadata,
+        json!({"big": [{"type": "gauge", "unit": "", "help": "A big number."}]})
+    );
 }
 
 #[test]
@@ -138,7 +171,10 @@ fn errors_are_prometheuss_to_the_letter() {
 
 /// One of the two `c` series as error texts print it.
 fn c_series(s: &Server, index: usize) -> String {
-    let instance = s.query("up")[0]["metric"]["instance"].as_str().unwrap().to_string();
+    let instance = s.query("up")[0]["metric"]["instance"]
+        .as_str()
+        .unwrap()
+        .to_string();
     let a = ["<&>", "x"][index];
     format!("{{__name__=\"c\", a=\"{a}\", instance=\"{instance}\", job=\"page\"}}")
 }
@@ -156,7 +192,10 @@ fn post_and_get_are_the_same_and_gzip_is_offered() {
     assert!(both.body.contains("[1,\"2\"]"), "{}", both.body);
     let names = format!("{}/api/v1/label/__name__/values", s.url);
     let packed = http("GET", &names, &[("Accept-Encoding", "gzip")], "").unwrap();
-    assert_eq!(packed.headers.get("content-encoding").map(String::as_str), Some("gzip"));
+    assert_eq!(
+        packed.headers.get("content-encoding").map(String::as_str),
+        Some("gzip")
+    );
     assert_eq!(packed.body, http("GET", &names, &[], "").unwrap().body);
 }
 
@@ -173,11 +212,23 @@ fn range_queries_and_status_pages() {
     assert_eq!(s.get("/-/healthy").status, 200);
     assert_eq!(s.get("/-/ready").status, 200);
     let build = s.data("/api/v1/status/buildinfo");
-    assert!(build["version"].as_str().unwrap().split('.').count() == 3 && build.get("features").is_none());
-    assert!(s.data("/api/v1/status/tsdb")["headStats"]["numSeries"].as_u64().unwrap() >= 6);
+    assert!(
+        build["version"].as_str().unwrap().split('.').count() == 3
+            && build.get("features").is_none()
+    );
+    assert!(
+        s.data("/api/v1/status/tsdb")["headStats"]["numSeries"]
+            .as_u64()
+            .unwrap()
+            >= 6
+    );
     let metrics = s.get("/metrics");
     assert!(metrics.headers["content-type"].starts_with("text/plain"));
-    for name in ["prometheus_tsdb_head_series", "prometheus_http_requests_total", "prometheus_build_info"] {
+    for name in [
+        "prometheus_tsdb_head_series",
+        "prometheus_http_requests_total",
+        "prometheus_build_info",
+    ] {
         assert!(metrics.body.contains(name), "{name}");
     }
 }
@@ -185,12 +236,18 @@ fn range_queries_and_status_pages() {
 #[test]
 fn a_wrong_configuration_is_named_with_its_place() {
     let dir = TempDir::new().unwrap();
-    let file = write(&dir.path().join("bad.yml"), "global:\n  scrape_intervall: 1s\n");
-    let mut server =
-        Server::spawn(&dir.path().join("data"), &[&format!("--config.file={}", file.display())]);
+    let file = write(
+        &dir.path().join("bad.yml"),
+        "global:\n  scrape_intervall: 1s\n",
+    );
+    let mut server = Server::spawn(
+        &dir.path().join("data"),
+        &[&format!("--config.file={}", file.display())],
+    );
     assert_eq!(server.wait_exit(), 2);
     wait_for("the reason", || {
         let log = server.log.lock().unwrap();
-        (log.contains("bad.yml") && log.contains("scrape_intervall") && log.contains('2')).then_some(())
+        (log.contains("bad.yml") && log.contains("scrape_intervall") && log.contains('2'))
+            .then_some(())
     });
 }

@@ -16,18 +16,44 @@ fn query_asks_a_server_or_a_directory() {
 
     let table = stdout(&["query", "--url", &server.url, "x"]);
     let lines: Vec<_> = table.lines().collect();
-    assert!(lines[0].contains("SERIES") && lines[1].contains("x{a=\"b\""), "{table}");
-    let csv = stdout(&["query", "--url", &server.url, "--format=csv", "--since=10s", "--step=1s", "x"]);
-    assert!(csv.starts_with("series,timestamp,value\n") && csv.lines().count() > 1, "{csv}");
+    assert!(
+        lines[0].contains("SERIES") && lines[1].contains("x{a=\"b\""),
+        "{table}"
+    );
+    let csv = stdout(&[
+        "query",
+        "--url",
+        &server.url,
+        "--format=csv",
+        "--since=10s",
+        "--step=1s",
+        "x",
+    ]);
+    assert!(
+        csv.starts_with("series,timestamp,value\n") && csv.lines().count() > 1,
+        "{csv}"
+    );
     let json = stdout(&["query", "--url", &server.url, "--format=json", "1+1"]);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["result"][1], "2");
 
     // Beside the running server, then after its death: the same samples.
     let shown = stdout(&["query", "--url", &server.url, "--format=csv", "x[1h]"]);
-    let beside = stdout(&["query", "--dir", data.to_str().unwrap(), "--format=csv", "x[1h]"]);
+    let beside = stdout(&[
+        "query",
+        "--dir",
+        data.to_str().unwrap(),
+        "--format=csv",
+        "x[1h]",
+    ]);
     server.kill();
-    let after = stdout(&["query", "--dir", data.to_str().unwrap(), "--format=csv", "x[1h]"]);
+    let after = stdout(&[
+        "query",
+        "--dir",
+        data.to_str().unwrap(),
+        "--format=csv",
+        "x[1h]",
+    ]);
     for line in shown.lines() {
         assert!(beside.contains(line) && after.contains(line), "{line}");
     }
@@ -38,12 +64,18 @@ fn query_errors_point_to_their_place() {
     let dir = TempDir::new().unwrap();
     let server = Server::start(&dir.path().join("data"), &["--no-host-metrics"]);
     let data = dir.path().join("data");
-    for source in [["--url", server.url.as_str()], ["--dir", data.to_str().unwrap()]] {
+    for source in [
+        ["--url", server.url.as_str()],
+        ["--dir", data.to_str().unwrap()],
+    ] {
         let output = run(&["query", source[0], source[1], "sum(up"]);
         assert_eq!(output.status.code(), Some(1));
         let text = String::from_utf8(output.stderr).unwrap();
         let lines: Vec<_> = text.lines().collect();
-        assert!(lines[0].contains("1:4: parse error: unclosed left parenthesis"), "{text}");
+        assert!(
+            lines[0].contains("1:4: parse error: unclosed left parenthesis"),
+            "{text}"
+        );
         assert_eq!(lines[1], "  sum(up", "{text}");
         assert_eq!(lines[2], "     ^", "{text}");
     }

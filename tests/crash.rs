@@ -14,7 +14,10 @@ fn show(server: &Server) -> Shown {
     let mut shown = Shown::new();
     for series in server.query("{job=\"page\"}[1h]") {
         let points = series["values"].as_array().unwrap();
-        let samples = points.iter().map(|p| (p[0].to_string(), p[1].to_string())).collect();
+        let samples = points
+            .iter()
+            .map(|p| (p[0].to_string(), p[1].to_string()))
+            .collect();
         shown.insert(series["metric"].to_string(), samples);
     }
     shown
@@ -22,7 +25,9 @@ fn show(server: &Server) -> Shown {
 
 fn assert_contains(now: &Shown, before: &Shown, round: usize) {
     for (series, samples) in before {
-        let found = now.get(series).unwrap_or_else(|| panic!("round {round}: {series} is gone"));
+        let found = now
+            .get(series)
+            .unwrap_or_else(|| panic!("round {round}: {series} is gone"));
         for (t, v) in samples {
             assert_eq!(found.get(t), Some(v), "round {round}: {series} at {t}");
         }
@@ -68,7 +73,12 @@ fn nothing_shown_is_lost_when_the_process_is_killed() {
     ]);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let found = json["result"].as_array().unwrap();
-    assert!(found.len() >= before.len(), "{} of {} series", found.len(), before.len());
+    assert!(
+        found.len() >= before.len(),
+        "{} of {} series",
+        found.len(),
+        before.len()
+    );
 }
 
 #[test]
@@ -95,6 +105,11 @@ fn a_second_server_on_the_same_directory_is_refused() {
     let mut second = Server::spawn(dir.path(), &["--no-host-metrics"]);
     assert_eq!(second.wait_exit(), 1);
     wait_for("the reason in the log", || {
-        second.log.lock().unwrap().contains("in use by another process").then_some(())
+        second
+            .log
+            .lock()
+            .unwrap()
+            .contains("in use by another process")
+            .then_some(())
     });
 }

@@ -51,14 +51,20 @@ impl Drop for Prometheus {
 }
 
 fn env_number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(default)
 }
 
 fn ask(url: &str, path: &str) -> (u16, Value) {
     let form = [("Content-Type", "application/x-www-form-urlencoded")];
     let (path, body) = path.split_once('?').unwrap();
     let r = http("POST", &format!("{url}{path}"), &form, body).expect("an answer");
-    (r.status, serde_json::from_str(&r.body).unwrap_or(Value::String(r.body)))
+    (
+        r.status,
+        serde_json::from_str(&r.body).unwrap_or(Value::String(r.body)),
+    )
 }
 
 /// Results with series as keys, so that the order of instant vectors does not matter.
@@ -91,9 +97,10 @@ fn compare(a: &Value, b: &Value) -> Difference {
         (Value::Array(x), Value::Array(y)) if x.len() == y.len() => {
             worst(x.iter().zip(y).map(|(x, y)| compare(x, y)))
         }
-        (Value::Object(x), Value::Object(y)) if x.len() == y.len() => {
-            worst(x.iter().map(|(k, v)| y.get(k).map_or(Difference::Other, |w| compare(v, w))))
-        }
+        (Value::Object(x), Value::Object(y)) if x.len() == y.len() => worst(
+            x.iter()
+                .map(|(k, v)| y.get(k).map_or(Difference::Other, |w| compare(v, w))),
+        ),
         (Value::Number(x), Value::Number(y)) if x.as_f64() == y.as_f64() => Difference::None,
         (Value::String(x), Value::String(y)) => match (x.parse::<f64>(), y.parse::<f64>()) {
             (Ok(x), Ok(y)) if x.is_finite() && y.is_finite() => {
@@ -133,7 +140,11 @@ fn difference(ours: &(u16, Value), theirs: &(u16, Value)) -> Result<f64, String>
     }
     let (x, y) = (normal(a), normal(b));
     if x.keys().ne(y.keys()) {
-        return Err(format!("{} series instead of {}, or others", x.len(), y.len()));
+        return Err(format!(
+            "{} series instead of {}, or others",
+            x.len(),
+            y.len()
+        ));
     }
     let rounding = match worst(x.iter().map(|(k, v)| compare(v, y[k]))) {
         Difference::None => 0.0,
@@ -143,8 +154,12 @@ fn difference(ours: &(u16, Value), theirs: &(u16, Value)) -> Result<f64, String>
     };
     for notes in ["warnings", "infos"] {
         let sorted = |v: &Value| {
-            let mut list: Vec<String> =
-                v[notes].as_array().into_iter().flatten().map(Value::to_string).collect();
+            let mut list: Vec<String> = v[notes]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(Value::to_string)
+                .collect();
             list.sort();
             list
         };
@@ -166,7 +181,10 @@ fn random_queries_answer_as_prometheus_does() {
     let seed = env_number("SEED", 1);
     let pages = Pages::start();
     let now = i64::try_from(
-        std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_millis(),
+        std::time::UNIX_EPOCH
+            .elapsed()
+            .expect("after 1970")
+            .as_millis(),
     )
     .unwrap();
     // Half an hour of history in one page, at explicit times.
@@ -193,7 +211,11 @@ fn random_queries_answer_as_prometheus_does() {
             "--enable-feature=promql-experimental-functions",
         ],
     );
-    let everything = format!("/api/v1/query?query={}&time={}", escape("count({a!=\"\"})"), end / 1000);
+    let everything = format!(
+        "/api/v1/query?query={}&time={}",
+        escape("count({a!=\"\"})"),
+        end / 1000
+    );
     for url in [&ours.url, &theirs.url] {
         wait_for("the samples", || {
             let (status, answer) = ask(url, &everything);

@@ -31,7 +31,10 @@ pub fn wait_for<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Lets other processes go on.
-#[expect(clippy::disallowed_methods, reason = "another process has no clock we could move")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "another process has no clock we could move"
+)]
 pub fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
@@ -69,17 +72,26 @@ impl Server {
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(n @ 1..) = stderr.read(&mut buffer) {
-                sink.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
+                sink.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&buffer[..n]));
             }
         });
-        Self { child, url: format!("http://127.0.0.1:{port}"), log }
+        Self {
+            child,
+            url: format!("http://127.0.0.1:{port}"),
+            log,
+        }
     }
 
     /// Waits until the server says that it is ready.
     pub fn wait_ready(&mut self) {
         wait_for("the server to be ready", || {
             if let Some(status) = self.child.try_wait().unwrap() {
-                panic!("the server ended with {status}:\n{}", self.log.lock().unwrap());
+                panic!(
+                    "the server ended with {status}:\n{}",
+                    self.log.lock().unwrap()
+                );
             }
             (http_get(&format!("{}/-/ready", self.url)).ok()?.status == 200).then_some(())
         });
@@ -101,14 +113,19 @@ impl Server {
     /// The result list of an instant query.
     pub fn query(&self, expr: &str) -> Vec<Value> {
         let data = self.data(&format!("/api/v1/query?query={}", escape(expr)));
-        data["result"].as_array().cloned().unwrap_or_else(|| vec![data["result"].clone()])
+        data["result"]
+            .as_array()
+            .cloned()
+            .unwrap_or_else(|| vec![data["result"].clone()])
     }
 
     /// The value of an instant query with one result, or `None` when it is empty.
     pub fn value(&self, expr: &str) -> Option<f64> {
         let result = self.query(expr);
         assert!(result.len() <= 1, "{expr}: {result:?}");
-        result.first().map(|s| s["value"][1].as_str().unwrap().parse().unwrap())
+        result
+            .first()
+            .map(|s| s["value"][1].as_str().unwrap().parse().unwrap())
     }
 
     /// Kills the process at once, as `kill -9` does.
@@ -133,7 +150,9 @@ impl Server {
 
     /// Waits for the process to end; its exit code.
     pub fn wait_exit(&mut self) -> i32 {
-        wait_for("the server to end", || self.child.try_wait().unwrap()).code().unwrap_or(-1)
+        wait_for("the server to end", || self.child.try_wait().unwrap())
+            .code()
+            .unwrap_or(-1)
     }
 }
 
@@ -146,7 +165,11 @@ impl Drop for Server {
 
 /// A port nothing listens on at the moment.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// An HTTP answer.
@@ -172,8 +195,7 @@ pub fn http(
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut request =
-        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+    let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
     for (name, value) in headers {
         request += &format!("{name}: {value}\r\n");
     }
@@ -194,15 +216,24 @@ fn parse_response(raw: &[u8]) -> Option<Response> {
         .map(|(n, v)| (n.to_ascii_lowercase(), v.to_string()))
         .collect();
     let mut body = raw[end + 4..].to_vec();
-    if headers.get("transfer-encoding").is_some_and(|e| e == "chunked") {
+    if headers
+        .get("transfer-encoding")
+        .is_some_and(|e| e == "chunked")
+    {
         body = unchunk(&body)?;
     }
     if headers.get("content-encoding").is_some_and(|e| e == "gzip") {
         let mut plain = Vec::new();
-        flate2::read::GzDecoder::new(&body[..]).read_to_end(&mut plain).ok()?;
+        flate2::read::GzDecoder::new(&body[..])
+            .read_to_end(&mut plain)
+            .ok()?;
         body = plain;
     }
-    Some(Response { status, headers, body: String::from_utf8(body).ok()? })
+    Some(Response {
+        status,
+        headers,
+        body: String::from_utf8(body).ok()?,
+    })
 }
 
 fn unchunk(mut raw: &[u8]) -> Option<Vec<u8>> {
@@ -260,7 +291,11 @@ impl Pages {
                 std::thread::spawn(move || serve_pages(stream, &shared, &seen));
             }
         });
-        Self { address, pages, requests }
+        Self {
+            address,
+            pages,
+            requests,
+        }
     }
 
     /// Puts a text-format page at `path`.
@@ -344,7 +379,10 @@ pub fn write_config(dir: &Path, interval: &str, targets: &[(&str, &str, &str)]) 
     write(&dir.join("prometheus.yml"), &yaml)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's own file, not the store's")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's own file, not the store's"
+)]
 pub fn write(path: &Path, text: &str) -> PathBuf {
     std::fs::write(path, text).unwrap();
     path.to_path_buf()
@@ -358,6 +396,10 @@ pub fn run(args: &[&str]) -> Output {
 /// Standard output of a run that must succeed.
 pub fn stdout(args: &[&str]) -> String {
     let output = run(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }

@@ -16,23 +16,38 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tsdb-config", &["tsdb-model"]),
     ("tsdb", &["tsdb-model", "tsdb-storage", "tsdb-promql"]),
     ("tsdb-net", &["tsdb-model", "tsdb-config"]),
-    ("tsdb-scrape", &["tsdb-model", "tsdb-wire", "tsdb-config", "tsdb-net"]),
+    (
+        "tsdb-scrape",
+        &["tsdb-model", "tsdb-wire", "tsdb-config", "tsdb-net"],
+    ),
     ("tsdb-host", &["tsdb-wire", "tsdb-model"]),
     (
         "tsdb-http",
         &[
-            "tsdb", "tsdb-model", "tsdb-promql", "tsdb-wire", "tsdb-config", "tsdb-net",
-            "tsdb-scrape", "tsdb-host",
+            "tsdb",
+            "tsdb-model",
+            "tsdb-promql",
+            "tsdb-wire",
+            "tsdb-config",
+            "tsdb-net",
+            "tsdb-scrape",
+            "tsdb-host",
         ],
     ),
     (
         "tsdb-cli",
         &[
-            "tsdb", "tsdb-model", "tsdb-promql", "tsdb-wire", "tsdb-config", "tsdb-net",
-            "tsdb-scrape", "tsdb-host", "tsdb-http",
+            "tsdb",
+            "tsdb-model",
+            "tsdb-promql",
+            "tsdb-wire",
+            "tsdb-config",
+            "tsdb-net",
+            "tsdb-scrape",
+            "tsdb-host",
+            "tsdb-http",
         ],
     ),
-    ("tsdb-testkit", &["tsdb", "tsdb-model"]),
 ];
 
 fn metadata() -> Value {
@@ -41,15 +56,21 @@ fn metadata() -> Value {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo metadata runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
 }
 
 #[test]
 fn crates_depend_only_on_those_below_them() {
     let metadata = metadata();
-    let allowed: BTreeMap<&str, BTreeSet<&str>> =
-        ALLOWED.iter().map(|(c, deps)| (*c, deps.iter().copied().collect())).collect();
+    let allowed: BTreeMap<&str, BTreeSet<&str>> = ALLOWED
+        .iter()
+        .map(|(c, deps)| (*c, deps.iter().copied().collect()))
+        .collect();
     let mut seen = BTreeSet::new();
     for package in metadata["packages"].as_array().unwrap() {
         let name = package["name"].as_str().unwrap();
@@ -57,7 +78,9 @@ fn crates_depend_only_on_those_below_them() {
             continue;
         }
         seen.insert(name.to_string());
-        let may = allowed.get(name).unwrap_or_else(|| panic!("{name} is not in the table"));
+        let may = allowed
+            .get(name)
+            .unwrap_or_else(|| panic!("{name} is not in the table"));
         for dependency in package["dependencies"].as_array().unwrap() {
             let to = dependency["name"].as_str().unwrap();
             let for_tests = dependency["kind"] == "dev";
@@ -67,7 +90,10 @@ fn crates_depend_only_on_those_below_them() {
         }
     }
     for (name, _) in ALLOWED {
-        assert!(seen.contains(*name), "{name} is in the table, but not in the workspace");
+        assert!(
+            seen.contains(*name),
+            "{name} is in the table, but not in the workspace"
+        );
     }
 }
 
@@ -109,8 +135,19 @@ fn closure(metadata: &Value, root: &str) -> BTreeSet<String> {
 #[test]
 fn the_library_has_no_async_runtime() {
     let crates = closure(&metadata(), "tsdb");
-    assert!(crates.contains("tsdb-storage") && crates.contains("tsdb-promql"), "{crates:?}");
-    for banned in ["tokio", "hyper", "http", "async-std", "smol", "mio", "futures"] {
+    assert!(
+        crates.contains("tsdb-storage") && crates.contains("tsdb-promql"),
+        "{crates:?}"
+    );
+    for banned in [
+        "tokio",
+        "hyper",
+        "http",
+        "async-std",
+        "smol",
+        "mio",
+        "futures",
+    ] {
         assert!(!crates.contains(banned), "the library pulls in {banned}");
     }
 }

@@ -1,6 +1,5 @@
 //! The command line as it is typed. Flags that Prometheus has are spelled as Prometheus spells them.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -23,13 +22,19 @@ pub(crate) enum Command {
     Serve(Box<ServeArgs>),
     /// Evaluate a PromQL expression against a server, or straight from a data directory.
     Query(QueryArgs),
+    /// Run tests.
+    Test(TestArgs),
 }
 
 /// Settings of `tsdb serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Prometheus configuration file (YAML). Reloaded on SIGHUP.
-    #[arg(long = "config.file", value_name = "FILE", help_heading = "Configuration")]
+    #[arg(
+        long = "config.file",
+        value_name = "FILE",
+        help_heading = "Configuration"
+    )]
     pub(crate) config_file: Option<PathBuf>,
 
     /// Do not collect metrics of this machine.
@@ -76,12 +81,12 @@ pub(crate) struct ServeArgs {
     /// Address to listen on; may be repeated.
     #[arg(
         long = "web.listen-address",
-        value_name = "IP:PORT",
+        value_name = "HOST:PORT",
         default_value = "127.0.0.1:9090",
         value_parser = listen_address,
         help_heading = "Web"
     )]
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<String>,
 
     /// Allow shutdown and reload over HTTP (/-/quit, /-/reload).
     #[arg(long = "web.enable-lifecycle", help_heading = "Web")]
@@ -199,6 +204,28 @@ pub(crate) struct QueryArgs {
     pub(crate) enable_feature: Vec<String>,
 }
 
+/// Settings of `tsdb test`.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    #[command(subcommand)]
+    pub(crate) command: TestCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TestCommand {
+    /// Run PromQL test scripts (the `*.test` format of Prometheus) over a store in a temporary
+    /// directory. The last line says how many evals passed and failed.
+    Promql(TestPromqlArgs),
+}
+
+/// Settings of `tsdb test promql`.
+#[derive(Debug, Args)]
+pub(crate) struct TestPromqlArgs {
+    /// Test scripts.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum OutputFormat {
     /// Aligned for people; a range result on a terminal is drawn as a chart.
@@ -241,17 +268,22 @@ fn duration(text: &str) -> Result<i64, String> {
         Ok(seconds) if seconds.is_finite() => (seconds * 1000.0).round() as i64,
         _ => parse_duration_ms(text).map_err(|e| e.to_string())?,
     };
-    if ms > 0 { Ok(ms) } else { Err("must be greater than 0".into()) }
+    if ms > 0 {
+        Ok(ms)
+    } else {
+        Err("must be greater than 0".into())
+    }
 }
 
-/// `IP:PORT`; `:PORT` means all addresses, `localhost` the loopback one.
-fn listen_address(text: &str) -> Result<SocketAddr, String> {
-    let full = match text.rsplit_once(':') {
-        Some(("", port)) => format!("0.0.0.0:{port}"),
-        Some(("localhost", port)) => format!("127.0.0.1:{port}"),
-        _ => text.to_string(),
-    };
-    full.parse().map_err(|_| "expected IP:PORT, for example 127.0.0.1:9090 or :9090".to_string())
+/// `HOST:PORT`; `:PORT` means all addresses.
+fn listen_address(text: &str) -> Result<String, String> {
+    let port = text
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse::<u16>().ok());
+    match port {
+        Some(_) => Ok(text.to_string()),
+        None => Err("expected HOST:PORT, for example 127.0.0.1:9090 or :9090".to_string()),
+    }
 }
 
 #[cfg(test)]
@@ -275,9 +307,12 @@ mod tests {
             "--query.lookback-delta=1m",
         ])
         .unwrap();
-        let Command::Serve(args) = cli.command else { panic!("serve") };
+        let Command::Serve(args) = cli.command else {
+            panic!("serve")
+        };
         assert_eq!(args.retention, 30 * 86_400_000);
-        assert_eq!(args.listen, ["0.0.0.0:9999".parse().unwrap()]);
+        assert_eq!(args.listen, [":9999"]);
+        assert!(listen_address("9090").is_err());
         assert_eq!(args.lookback_delta, 60_000);
     }
 

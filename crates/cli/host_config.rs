@@ -41,7 +41,10 @@ mod tests {
             let yaml = default_config("0.0.0.0:9090".parse().unwrap(), host);
             let config = tsdb_config::Config::parse(&yaml, "default").unwrap();
             assert_eq!(config.scrape_configs.len(), 1 + usize::from(host));
-            assert_eq!(config.scrape_configs[0].static_configs[0].targets, ["localhost:9090"]);
+            assert_eq!(
+                config.scrape_configs[0].static_configs[0].targets,
+                ["localhost:9090"]
+            );
         }
     }
 }

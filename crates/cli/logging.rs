@@ -18,8 +18,9 @@ pub(crate) fn start(level: LogLevel, format: LogFormat) {
         LogLevel::Warn => tracing::Level::WARN,
         LogLevel::Error => tracing::Level::ERROR,
     };
-    let builder =
-        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Json => builder.json().init(),
         LogFormat::Logfmt => builder.event_format(Logfmt).init(),
@@ -62,11 +63,17 @@ struct Fields {
 
 impl Fields {
     fn push(&mut self, name: &str, value: &str) {
-        let out = if name == "message" { &mut self.message } else { &mut self.rest };
+        let out = if name == "message" {
+            &mut self.message
+        } else {
+            &mut self.rest
+        };
         let name = if name == "message" { "msg" } else { name };
         let _ = write!(out, " {name}=");
         let plain = !value.is_empty()
-            && value.chars().all(|c| c.is_alphanumeric() || "-_./:@+%{}[](),".contains(c));
+            && value
+                .chars()
+                .all(|c| c.is_alphanumeric() || "-_./:@+%{}[](),".contains(c));
         if plain {
             out.push_str(value);
         } else {

@@ -6,6 +6,7 @@ mod logging;
 mod query;
 mod render;
 mod serve;
+mod test;
 mod time;
 
 use std::process::ExitCode;
@@ -24,5 +25,8 @@ fn main() -> ExitCode {
     match cli.command {
         flags::Command::Serve(args) => serve::run(*args),
         flags::Command::Query(args) => query::run(&args),
+        flags::Command::Test(args) => match args.command {
+            flags::TestCommand::Promql(args) => test::run(&args),
+        },
     }
 }

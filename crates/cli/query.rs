@@ -34,7 +34,11 @@ pub(crate) struct Answer {
 struct Refused(String);
 
 /// Runs the command; the exit code is 1 when there is no answer.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "printing is this command's job")]
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is this command's job"
+)]
 pub(crate) fn run(args: &QueryArgs) -> ExitCode {
     match answer(args) {
         Ok((when, Ok(answer))) => {
@@ -75,7 +79,9 @@ fn answer(args: &QueryArgs) -> anyhow::Result<(When, Result<Answer, Refused>)> {
 
 fn when(args: &QueryArgs, now: i64) -> anyhow::Result<When> {
     let time = |name: &str, text: &str| {
-        parse_time(text, now).map_err(anyhow::Error::msg).with_context(|| format!("--{name}"))
+        parse_time(text, now)
+            .map_err(anyhow::Error::msg)
+            .with_context(|| format!("--{name}"))
     };
     if args.start.is_none() && args.since.is_none() {
         if args.end.is_some() || args.step.is_some() {
@@ -101,7 +107,11 @@ fn when(args: &QueryArgs, now: i64) -> anyhow::Result<When> {
     let step = args.step.unwrap_or_else(|| default_step_ms(end - start));
     // On the step's grid, so that asking again soon gives the same points.
     let align = args.since.is_some();
-    let (start, end) = if align { (start / step * step, end / step * step) } else { (start, end) };
+    let (start, end) = if align {
+        (start / step * step, end / step * step)
+    } else {
+        (start, end)
+    };
     Ok(When::Range { start, end, step })
 }
 
@@ -130,12 +140,15 @@ fn from_directory(
 }
 
 /// The largest answer that is read from a server, in bytes.
-const MAX_ANSWER_BYTES: usize = 1 << 30;
+const MAX_ANSWER_BYTES: u64 = 1 << 30;
 
 fn from_server(url: &str, expr: &str, when: When) -> anyhow::Result<Result<Answer, Refused>> {
     let seconds = |ms: i64| format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000));
     let (path, form) = match when {
-        When::At(t) => ("query", vec![("query", expr.to_string()), ("time", seconds(t))]),
+        When::At(t) => (
+            "query",
+            vec![("query", expr.to_string()), ("time", seconds(t))],
+        ),
         When::Range { start, end, step } => (
             "query_range",
             vec![
@@ -146,12 +159,24 @@ fn from_server(url: &str, expr: &str, when: When) -> anyhow::Result<Result<Answe
             ],
         ),
     };
-    let base = if url.contains("://") { url.to_string() } else { format!("http://{url}") };
+    let base = if url.contains("://") {
+        url.to_string()
+    } else {
+        format!("http://{url}")
+    };
     let target = format!("{}/api/v1/{path}", base.trim_end_matches('/'));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let client = Client::new(ClientOptions::default());
     let response = runtime
-        .block_on(client.post_form(&target, &form, Duration::from_secs(150), MAX_ANSWER_BYTES))
+        .block_on(client.post_form(
+            &target,
+            &form,
+            &[],
+            Duration::from_secs(150),
+            MAX_ANSWER_BYTES,
+        ))
         .with_context(|| {
             format!("no answer from {base} (is `tsdb serve` running? --url or --dir say where)")
         })?;
@@ -159,15 +184,23 @@ fn from_server(url: &str, expr: &str, when: When) -> anyhow::Result<Result<Answe
         bail!("{target} answered status {} and no JSON", response.status);
     };
     if body["status"] != "success" {
-        let message = body["error"].as_str().unwrap_or("the server gave no reason").to_string();
+        let message = body["error"]
+            .as_str()
+            .unwrap_or("the server gave no reason")
+            .to_string();
         return Ok(Err(Refused(message)));
     }
     let texts = |key: &str| {
         let list = body[key].as_array().cloned().unwrap_or_default();
-        list.iter().filter_map(|t| t.as_str().map(str::to_string)).collect::<Vec<_>>()
+        list.iter()
+            .filter_map(|t| t.as_str().map(str::to_string))
+            .collect::<Vec<_>>()
     };
     let notes = [texts("warnings"), texts("infos")].concat();
-    Ok(Ok(Answer { data: body["data"].clone(), notes }))
+    Ok(Ok(Answer {
+        data: body["data"].clone(),
+        notes,
+    }))
 }
 
 #[cfg(test)]
@@ -180,7 +213,7 @@ mod tests {
         let line = ["tsdb", "query", "up"].iter().chain(flags);
         match Cli::try_parse_from(line).unwrap().command {
             Command::Query(args) => args,
-            Command::Serve(_) => panic!("query"),
+            _ => panic!("query"),
         }
     }
 
@@ -188,14 +221,29 @@ mod tests {
     fn times_of_a_query() {
         let now = 1_000_000_000;
         assert_eq!(when(&args(&[]), now).unwrap(), When::At(now));
-        assert_eq!(when(&args(&["--time", "-1m"]), now).unwrap(), When::At(now - 60_000));
         assert_eq!(
-            when(&args(&["--since", "1h"]), now).unwrap(),
-            When::Range { start: 996_390_000, end: 999_990_000, step: 15_000 }
+            when(&args(&["--time", "-1m"]), now).unwrap(),
+            When::At(now - 60_000)
         );
         assert_eq!(
-            when(&args(&["--start", "100", "--end", "200", "--step", "10s"]), now).unwrap(),
-            When::Range { start: 100_000, end: 200_000, step: 10_000 }
+            when(&args(&["--since", "1h"]), now).unwrap(),
+            When::Range {
+                start: 996_390_000,
+                end: 999_990_000,
+                step: 15_000
+            }
+        );
+        assert_eq!(
+            when(
+                &args(&["--start", "100", "--end", "200", "--step", "10s"]),
+                now
+            )
+            .unwrap(),
+            When::Range {
+                start: 100_000,
+                end: 200_000,
+                step: 10_000
+            }
         );
         assert!(when(&args(&["--end", "200"]), now).is_err());
         assert!(when(&args(&["--start", "300", "--end", "200"]), now).is_err());

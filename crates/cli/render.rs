@@ -42,9 +42,17 @@ struct Row {
 impl Row {
     /// `name{label="value"}`
     fn series(&self) -> String {
-        let name = self.labels.iter().find(|(n, _)| n == "__name__").map_or("", |(_, v)| v);
+        let name = self
+            .labels
+            .iter()
+            .find(|(n, _)| n == "__name__")
+            .map_or("", |(_, v)| v);
         let mut out = name.to_string();
-        let others: Vec<_> = self.labels.iter().filter(|(n, _)| n != "__name__").collect();
+        let others: Vec<_> = self
+            .labels
+            .iter()
+            .filter(|(n, _)| n != "__name__")
+            .collect();
         if others.is_empty() && !name.is_empty() {
             return out;
         }
@@ -68,12 +76,20 @@ impl Row {
 
 fn rows(data: &Json) -> anyhow::Result<Vec<Row>> {
     let result = &data["result"];
-    let one = |point: &Json| Ok(vec![Row { labels: Vec::new(), points: vec![read_point(point)?] }]);
+    let one = |point: &Json| {
+        Ok(vec![Row {
+            labels: Vec::new(),
+            points: vec![read_point(point)?],
+        }])
+    };
     match data["resultType"].as_str() {
         Some("scalar" | "string") => one(result),
-        Some("vector" | "matrix") => {
-            result.as_array().context("result is not a list")?.iter().map(series_row).collect()
-        }
+        Some("vector" | "matrix") => result
+            .as_array()
+            .context("result is not a list")?
+            .iter()
+            .map(series_row)
+            .collect(),
         other => anyhow::bail!("unknown resultType {other:?}"),
     }
 }
@@ -177,7 +193,10 @@ fn chart(rows: &[Row], start_ms: i64, end_ms: i64) -> String {
     let lines: Vec<Vec<(f32, f32)>> = rows
         .iter()
         .map(|row| {
-            let drawn = row.points.iter().filter_map(|(t, v)| Some((*t, v.parse::<f64>().ok()?)));
+            let drawn = row
+                .points
+                .iter()
+                .filter_map(|(t, v)| Some((*t, v.parse::<f64>().ok()?)));
             drawn
                 .filter(|(_, v)| v.is_finite())
                 .map(|(t, v)| ((t - base) as f32, v as f32))
@@ -195,7 +214,12 @@ fn chart(rows: &[Row], start_ms: i64, end_ms: i64) -> String {
         let (r, g, b) = COLORS[i];
         chart = chart.linecolorplot(shape, (r, g, b).into());
     }
-    let label = move |x: f32| time_text(base + f64::from(x)).get(11..19).unwrap_or("").to_string();
+    let label = move |x: f32| {
+        time_text(base + f64::from(x))
+            .get(11..19)
+            .unwrap_or("")
+            .to_string()
+    };
     let chart = chart
         .x_label_format(LabelFormat::Custom(Box::new(label)))
         .y_label_format(LabelFormat::Value)
@@ -206,21 +230,34 @@ fn chart(rows: &[Row], start_ms: i64, end_ms: i64) -> String {
     for (i, row) in rows.iter().enumerate() {
         let last = row.points.last().map_or("", |(_, v)| v);
         if let Some((r, g, b)) = COLORS.get(i) {
-            let _ = writeln!(out, "\x1b[38;2;{r};{g};{b}m━━\x1b[0m {}  {last}", row.series());
+            let _ = writeln!(
+                out,
+                "\x1b[38;2;{r};{g};{b}m━━\x1b[0m {}  {last}",
+                row.series()
+            );
         } else {
             let _ = writeln!(out, "   ... and {} more series, not drawn", rows.len() - i);
             break;
         }
     }
-    let _ = writeln!(out, "{} .. {} UTC", time_text(base), time_text(end_ms as f64 / 1000.0));
+    let _ = writeln!(
+        out,
+        "{} .. {} UTC",
+        time_text(base),
+        time_text(end_ms as f64 / 1000.0)
+    );
     out
 }
 
 /// The message, and below it the line of the query with a caret where the message points to.
 pub(crate) fn query_error(query: &str, message: &str) -> String {
     let mut out = format!("error: {message}\n");
-    let Some((line, column)) = position(message) else { return out };
-    let Some(text) = query.lines().nth(line - 1) else { return out };
+    let Some((line, column)) = position(message) else {
+        return out;
+    };
+    let Some(text) = query.lines().nth(line - 1) else {
+        return out;
+    };
     let before = text.get(..column - 1).unwrap_or(text).chars().count();
     let _ = write!(out, "  {text}\n  {}^\n", " ".repeat(before));
     out
@@ -252,16 +289,25 @@ mod tests {
         assert!(lines[1].contains("up{job=\"a,b\"}") && lines[1].contains("22:13:20.5"));
         assert!(lines[2].contains("NaN"));
         let csv = render(&data, when, OutputFormat::Csv, true).unwrap();
-        assert_eq!(csv.lines().nth(1), Some("\"up{job=\"\"a,b\"\"}\",1700000000.5,1"));
+        assert_eq!(
+            csv.lines().nth(1),
+            Some("\"up{job=\"\"a,b\"\"}\",1700000000.5,1")
+        );
     }
 
     #[test]
     fn a_range_is_drawn_on_a_terminal_only() {
-        let values: Vec<_> = (0..20).map(|i| json!([1700000000 + i * 15, format!("{}", i * i)])).collect();
+        let values: Vec<_> = (0..20)
+            .map(|i| json!([1700000000 + i * 15, format!("{}", i * i)]))
+            .collect();
         let data = json!({"resultType": "matrix", "result": [
             {"metric": {"__name__": "x"}, "values": values},
         ]});
-        let when = When::Range { start: 1700000000000, end: 1700000285000, step: 15000 };
+        let when = When::Range {
+            start: 1700000000000,
+            end: 1700000285000,
+            step: 15000,
+        };
         let drawn = render(&data, when, OutputFormat::Table, true).unwrap();
         assert!(drawn.contains('━') && drawn.contains("361"));
         let listed = render(&data, when, OutputFormat::Table, false).unwrap();

@@ -16,7 +16,11 @@ pub(crate) fn parse_time(text: &str, now_ms: i64) -> Result<i64, String> {
     }
     if let Ok(seconds) = text.parse::<f64>() {
         let ms = (seconds * 1000.0).round();
-        return if ms.abs() < 1e15 { Ok(ms as i64) } else { Err(bad(text)) };
+        return if ms.abs() < 1e15 {
+            Ok(ms as i64)
+        } else {
+            Err(bad(text))
+        };
     }
     tsdb_http::params::parse_rfc3339_ms(text).ok_or_else(|| bad(text))
 }

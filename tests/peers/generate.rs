@@ -41,19 +41,46 @@ pub fn exposition(start: i64, end: i64) -> String {
         for b in ["1", "2"] {
             let labels = format!("a=\"{a}\",b=\"{b}\",instance=\"i{b}\",job=\"j\"");
             let jitter = random.below(900) as i64;
-            counter(&mut out, &mut random, &format!("c_total{{{labels}}}"), start + jitter, end, 15_000);
-            gauge(&mut out, &mut random, &format!("g{{{labels}}}"), start + 3 * jitter, end, 10_000);
-            special(&mut out, &mut random, &format!("s{{{labels}}}"), start + jitter, end);
+            counter(
+                &mut out,
+                &mut random,
+                &format!("c_total{{{labels}}}"),
+                start + jitter,
+                end,
+                15_000,
+            );
+            gauge(
+                &mut out,
+                &mut random,
+                &format!("g{{{labels}}}"),
+                start + 3 * jitter,
+                end,
+                10_000,
+            );
+            special(
+                &mut out,
+                &mut random,
+                &format!("s{{{labels}}}"),
+                start + jitter,
+                end,
+            );
         }
         histogram(&mut out, &mut random, a, start, end);
-        let info = format!("info{{a=\"{a}\",version=\"v{}\",instance=\"i1\",job=\"j\"}}", random.below(2));
+        let info = format!(
+            "info{{a=\"{a}\",version=\"v{}\",instance=\"i1\",job=\"j\"}}",
+            random.below(2)
+        );
         for t in (start..end).step_by(30_000) {
             let _ = writeln!(out, "{info} 1 {t}");
         }
     }
     // Starts late, ends early.
     for t in (start + 600_000..end - 700_000).step_by(20_000) {
-        let _ = writeln!(out, "short{{a=\"x\",instance=\"i1\",job=\"j\"}} {} {t}", t % 1000);
+        let _ = writeln!(
+            out,
+            "short{{a=\"x\",instance=\"i1\",job=\"j\"}} {} {t}",
+            t % 1000
+        );
     }
     out
 }
@@ -69,9 +96,18 @@ fn counter(out: &mut String, random: &mut Random, series: &str, start: i64, end:
         if random.chance(4) {
             t += every * 3;
         }
-        value += if whole { random.below(20) as f64 } else { random.below(2000) as f64 / 1000.0 };
+        value += if whole {
+            random.below(20) as f64
+        } else {
+            random.below(2000) as f64 / 1000.0
+        };
         let _ = writeln!(out, "{series} {value} {t}");
-        t += every + if random.chance(10) { random.below(700) as i64 } else { 0 };
+        t += every
+            + if random.chance(10) {
+                random.below(700) as i64
+            } else {
+                0
+            };
     }
 }
 
@@ -85,7 +121,9 @@ fn gauge(out: &mut String, random: &mut Random, series: &str, start: i64, end: i
 }
 
 fn special(out: &mut String, random: &mut Random, series: &str, start: i64, end: i64) {
-    let values = ["NaN", "+Inf", "-Inf", "-0", "0", "1e300", "-1e300", "1e-300", "1", "-1", "0.5", "3"];
+    let values = [
+        "NaN", "+Inf", "-Inf", "-0", "0", "1e300", "-1e300", "1e-300", "1", "-1", "0.5", "3",
+    ];
     for t in (start..end).step_by(30_000) {
         let _ = writeln!(out, "{series} {} {t}", random.pick(&values));
     }
@@ -105,37 +143,102 @@ fn histogram(out: &mut String, random: &mut Random, a: &str, start: i64, end: i6
         let mut total = 0;
         for (i, le) in bounds.iter().enumerate() {
             total += counts[i];
-            let _ = writeln!(lines[i], "h_bucket{{a=\"{a}\",instance=\"i1\",job=\"j\",le=\"{le}\"}} {total} {t}");
+            let _ = writeln!(
+                lines[i],
+                "h_bucket{{a=\"{a}\",instance=\"i1\",job=\"j\",le=\"{le}\"}} {total} {t}"
+            );
         }
-        let _ = writeln!(lines[6], "h_sum{{a=\"{a}\",instance=\"i1\",job=\"j\"}} {sum} {t}");
-        let _ = writeln!(lines[7], "h_count{{a=\"{a}\",instance=\"i1\",job=\"j\"}} {total} {t}");
+        let _ = writeln!(
+            lines[6],
+            "h_sum{{a=\"{a}\",instance=\"i1\",job=\"j\"}} {sum} {t}"
+        );
+        let _ = writeln!(
+            lines[7],
+            "h_count{{a=\"{a}\",instance=\"i1\",job=\"j\"}} {total} {t}"
+        );
     }
     for line in lines {
         out.push_str(&line);
     }
 }
 
-const METRICS: &[&str] =
-    &["c_total", "g", "s", "h_bucket", "h_sum", "h_count", "info", "short", "nothing"];
+const METRICS: &[&str] = &[
+    "c_total", "g", "s", "h_bucket", "h_sum", "h_count", "info", "short", "nothing",
+];
 const LABELS: &[&str] = &["a", "b", "instance", "job", "le", "version", "missing"];
 const MATH: &[&str] = &[
-    "abs", "ceil", "floor", "exp", "ln", "log2", "log10", "sqrt", "sgn", "sin", "cos", "tan",
-    "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "deg", "rad",
-    "round", "timestamp", "sort", "sort_desc", "absent", "minute", "hour", "month", "year",
-    "day_of_month", "day_of_week", "day_of_year", "days_in_month",
+    "abs",
+    "ceil",
+    "floor",
+    "exp",
+    "ln",
+    "log2",
+    "log10",
+    "sqrt",
+    "sgn",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "deg",
+    "rad",
+    "round",
+    "timestamp",
+    "sort",
+    "sort_desc",
+    "absent",
+    "minute",
+    "hour",
+    "month",
+    "year",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "days_in_month",
 ];
 const RANGES: &[&str] = &[
-    "rate", "increase", "delta", "irate", "idelta", "resets", "changes", "deriv", "avg_over_time",
-    "min_over_time", "max_over_time", "sum_over_time", "count_over_time", "last_over_time",
-    "present_over_time", "stddev_over_time", "stdvar_over_time", "absent_over_time",
-    "mad_over_time", "ts_of_min_over_time", "ts_of_max_over_time", "ts_of_last_over_time",
+    "rate",
+    "increase",
+    "delta",
+    "irate",
+    "idelta",
+    "resets",
+    "changes",
+    "deriv",
+    "avg_over_time",
+    "min_over_time",
+    "max_over_time",
+    "sum_over_time",
+    "count_over_time",
+    "last_over_time",
+    "present_over_time",
+    "stddev_over_time",
+    "stdvar_over_time",
+    "absent_over_time",
+    "mad_over_time",
+    "ts_of_min_over_time",
+    "ts_of_max_over_time",
+    "ts_of_last_over_time",
 ];
-const AGGREGATIONS: &[&str] =
-    &["sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"];
+const AGGREGATIONS: &[&str] = &[
+    "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar",
+];
 const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "%", "^", "atan2"];
 const COMPARISONS: &[&str] = &["==", "!=", "<", "<=", ">", ">="];
-const DURATIONS: &[&str] = &["10s", "15s", "30s", "1m", "2m", "5m", "7m30s", "10m", "61s", "1500ms"];
-const NUMBERS: &[&str] = &["0", "1", "2", "-1", "0.5", "3.14159", "1e9", "NaN", "Inf", "-Inf", "100", "0x1F", "5m"];
+const DURATIONS: &[&str] = &[
+    "10s", "15s", "30s", "1m", "2m", "5m", "7m30s", "10m", "61s", "1500ms",
+];
+const NUMBERS: &[&str] = &[
+    "0", "1", "2", "-1", "0.5", "3.14159", "1e9", "NaN", "Inf", "-Inf", "100", "0x1F", "5m",
+];
 
 /// Writes random queries. Most are valid; some are refused by the parser or by the evaluation.
 pub struct Generator {
@@ -144,7 +247,9 @@ pub struct Generator {
 
 impl Generator {
     pub fn new(seed: u64) -> Self {
-        Self { random: Random::new(seed) }
+        Self {
+            random: Random::new(seed),
+        }
     }
 
     /// A whole query.
@@ -164,14 +269,28 @@ impl Generator {
         let at = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
         if self.random.chance(40) {
             let t = start + self.random.below(span + 300_000) as i64;
-            let t = if self.random.chance(50) { t / 1000 * 1000 } else { t };
+            let t = if self.random.chance(50) {
+                t / 1000 * 1000
+            } else {
+                t
+            };
             return format!("/api/v1/query?query={query}&time={}", at(t));
         }
         let from = start - 120_000 + self.random.below(span) as i64;
-        let from = if self.random.chance(70) { from / 15_000 * 15_000 } else { from };
+        let from = if self.random.chance(70) {
+            from / 15_000 * 15_000
+        } else {
+            from
+        };
         let to = from + self.random.below(1_200_000) as i64;
-        let step = self.random.pick(&["5", "10", "15", "30", "60", "17.3", "300"]);
-        format!("/api/v1/query_range?query={query}&start={}&end={}&step={step}", at(from), at(to))
+        let step = self
+            .random
+            .pick(&["5", "10", "15", "30", "60", "17.3", "300"]);
+        format!(
+            "/api/v1/query_range?query={query}&start={}&end={}&step={step}",
+            at(from),
+            at(to)
+        )
     }
 
     fn matchers(&mut self) -> String {
@@ -179,13 +298,27 @@ impl Generator {
         for _ in 0..[0, 0, 1, 1, 2][self.random.below(5)] {
             let label = self.random.pick(LABELS);
             out.push(match self.random.below(6) {
-                0 | 1 => format!("{label}=\"{}\"", self.random.pick(&["x", "y", "1", "i1", "j", ""])),
+                0 | 1 => format!(
+                    "{label}=\"{}\"",
+                    self.random.pick(&["x", "y", "1", "i1", "j", ""])
+                ),
                 2 => format!("{label}!=\"{}\"", self.random.pick(&["x", "2", "i1", ""])),
-                3 | 4 => format!("{label}=~\"{}\"", self.random.pick(&["x|y", "[xyz]", ".+", ".*", "i.", "1|", "(x|z)?"])),
-                _ => format!("{label}!~\"{}\"", self.random.pick(&["x|y", "z.*", ".+", "i2"])),
+                3 | 4 => format!(
+                    "{label}=~\"{}\"",
+                    self.random
+                        .pick(&["x|y", "[xyz]", ".+", ".*", "i.", "1|", "(x|z)?"])
+                ),
+                _ => format!(
+                    "{label}!~\"{}\"",
+                    self.random.pick(&["x|y", "z.*", ".+", "i2"])
+                ),
             });
         }
-        if out.is_empty() { String::new() } else { format!("{{{}}}", out.join(",")) }
+        if out.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", out.join(","))
+        }
     }
 
     fn modifiers(&mut self) -> String {
@@ -204,8 +337,16 @@ impl Generator {
         let metric = self.random.pick(METRICS);
         let matchers = self.matchers();
         if self.random.chance(4) {
-            return format!("{{__name__=~\"{}\"{}}}", self.random.pick(&["c_total|g", "h_.*", "g|s"]),
-                matchers.trim_matches(['{', '}']).split(',').filter(|m| !m.is_empty()).map(|m| format!(",{m}")).collect::<String>());
+            return format!(
+                "{{__name__=~\"{}\"{}}}",
+                self.random.pick(&["c_total|g", "h_.*", "g|s"]),
+                matchers
+                    .trim_matches(['{', '}'])
+                    .split(',')
+                    .filter(|m| !m.is_empty())
+                    .map(|m| format!(",{m}"))
+                    .collect::<String>()
+            );
         }
         format!("{metric}{matchers}")
     }
@@ -215,7 +356,10 @@ impl Generator {
             let inner = self.vector(depth - 1);
             let step = self.random.pick(&["", "10s", "15s", "1m", "7s"]);
             let modifiers = self.modifiers();
-            return format!("({inner})[{}:{step}]{modifiers}", self.random.pick(DURATIONS));
+            return format!(
+                "({inner})[{}:{step}]{modifiers}",
+                self.random.pick(DURATIONS)
+            );
         }
         let selector = self.selector();
         let modifiers = self.modifiers();
@@ -227,14 +371,27 @@ impl Generator {
             0 | 1 => self.random.pick(NUMBERS).to_string(),
             2 => self.random.pick(&["time()", "pi()"]).to_string(),
             3 => format!("scalar({})", self.vector(depth - 1)),
-            4 => format!("({} {} {})", self.scalar(depth - 1), self.random.pick(ARITHMETIC), self.scalar(depth - 1)),
-            _ => format!("({} {} bool {})", self.scalar(depth - 1), self.random.pick(COMPARISONS), self.scalar(depth - 1)),
+            4 => format!(
+                "({} {} {})",
+                self.scalar(depth - 1),
+                self.random.pick(ARITHMETIC),
+                self.scalar(depth - 1)
+            ),
+            _ => format!(
+                "({} {} bool {})",
+                self.scalar(depth - 1),
+                self.random.pick(COMPARISONS),
+                self.scalar(depth - 1)
+            ),
         }
     }
 
     fn labels(&mut self) -> String {
         let n = self.random.below(4);
-        (0..n).map(|_| self.random.pick(LABELS)).collect::<Vec<_>>().join(", ")
+        (0..n)
+            .map(|_| self.random.pick(LABELS))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     fn vector(&mut self, depth: usize) -> String {
@@ -251,11 +408,19 @@ impl Generator {
                 format!("{op}{by}({})", self.vector(d))
             }
             11 => {
-                let op = self.random.pick(&["topk", "bottomk", "quantile", "limitk", "limit_ratio"]);
+                let op =
+                    self.random
+                        .pick(&["topk", "bottomk", "quantile", "limitk", "limit_ratio"]);
                 let param = match op {
-                    "quantile" => self.random.pick(&["0.5", "0", "1", "0.99", "-1", "2", "NaN"]).to_string(),
+                    "quantile" => self
+                        .random
+                        .pick(&["0.5", "0", "1", "0.99", "-1", "2", "NaN"])
+                        .to_string(),
                     "limit_ratio" => self.random.pick(&["0.5", "-0.5", "1", "0.1"]).to_string(),
-                    _ => self.random.pick(&["1", "2", "3", "0", "100", "0.5"]).to_string(),
+                    _ => self
+                        .random
+                        .pick(&["1", "2", "3", "0", "100", "0.5"])
+                        .to_string(),
                 };
                 let by = self.grouping();
                 format!("{op}{by}({param}, {})", self.vector(d))
@@ -264,26 +429,60 @@ impl Generator {
             13 | 14 => format!("{}({})", self.random.pick(MATH), self.vector(d)),
             15..=18 => self.binary(d),
             19 => match self.random.below(6) {
-                0 => format!("quantile_over_time({}, {})", self.random.pick(&["0.5", "0.9", "0", "1", "2"]), self.matrix(d)),
-                1 => format!("predict_linear({}, {})", self.matrix(d), self.random.pick(&["60", "3600", "-10"])),
+                0 => format!(
+                    "quantile_over_time({}, {})",
+                    self.random.pick(&["0.5", "0.9", "0", "1", "2"]),
+                    self.matrix(d)
+                ),
+                1 => format!(
+                    "predict_linear({}, {})",
+                    self.matrix(d),
+                    self.random.pick(&["60", "3600", "-10"])
+                ),
                 2 => format!("double_exponential_smoothing({}, 0.5, 0.3)", self.matrix(d)),
-                3 => format!("histogram_quantile({}, {})", self.random.pick(&["0.5", "0.9", "0", "1", "-1", "2"]), self.buckets(d)),
+                3 => format!(
+                    "histogram_quantile({}, {})",
+                    self.random.pick(&["0.5", "0.9", "0", "1", "-1", "2"]),
+                    self.buckets(d)
+                ),
                 4 => format!("histogram_quantile(0.9, {})", self.vector(d)),
                 _ => format!("vector({})", self.scalar(d)),
             },
             20 => match self.random.below(5) {
-                0 => format!("clamp({}, {}, {})", self.vector(d), self.scalar(0), self.scalar(0)),
+                0 => format!(
+                    "clamp({}, {}, {})",
+                    self.vector(d),
+                    self.scalar(0),
+                    self.scalar(0)
+                ),
                 1 => format!("clamp_min({}, {})", self.vector(d), self.scalar(d)),
                 2 => format!("clamp_max({}, {})", self.vector(d), self.scalar(d)),
-                3 => format!("round({}, {})", self.vector(d), self.random.pick(&["0.1", "5", "0", "-1", "1e-3"])),
+                3 => format!(
+                    "round({}, {})",
+                    self.vector(d),
+                    self.random.pick(&["0.1", "5", "0", "-1", "1e-3"])
+                ),
                 _ => format!("sort_by_label({}, \"a\", \"b\")", self.vector(d)),
             },
-            21 => format!("label_replace({}, \"{}\", \"{}\", \"{}\", \"{}\")", self.vector(d),
+            21 => format!(
+                "label_replace({}, \"{}\", \"{}\", \"{}\", \"{}\")",
+                self.vector(d),
                 self.random.pick(&["a", "new", "__name__", "job"]),
                 self.random.pick(&["$1", "v-$1-${1}", "", "const", "$2"]),
-                self.random.pick(LABELS), self.random.pick(&["(.*)", "x(.*)", "(.+)", "i(.)", "nomatch"])),
-            22 => format!("label_join({}, \"{}\", \"-\", \"a\", \"b\")", self.vector(d), self.random.pick(&["new", "a", "job"])),
-            _ => format!("{}{}", self.random.pick(&["-", "+"]), format_args!("({})", self.vector(d))),
+                self.random.pick(LABELS),
+                self.random
+                    .pick(&["(.*)", "x(.*)", "(.+)", "i(.)", "nomatch"])
+            ),
+            22 => format!(
+                "label_join({}, \"{}\", \"-\", \"a\", \"b\")",
+                self.vector(d),
+                self.random.pick(&["new", "a", "job"])
+            ),
+            _ => format!(
+                "{}{}",
+                self.random.pick(&["-", "+"]),
+                format_args!("({})", self.vector(d))
+            ),
         }
     }
 
@@ -291,7 +490,11 @@ impl Generator {
         match self.random.below(3) {
             0 => "h_bucket".to_string(),
             1 => format!("rate(h_bucket[{}])", self.random.pick(DURATIONS)),
-            _ => format!("sum by (le{}) (rate(h_bucket[{}]))", self.random.pick(&["", ", a"]), self.random.pick(DURATIONS)),
+            _ => format!(
+                "sum by (le{}) (rate(h_bucket[{}]))",
+                self.random.pick(&["", ", a"]),
+                self.random.pick(DURATIONS)
+            ),
         }
     }
 
@@ -308,7 +511,11 @@ impl Generator {
         let kind = self.random.below(10);
         if kind < 3 {
             let scalar = self.scalar(d);
-            if self.random.chance(50) { rhs = scalar } else { lhs = scalar }
+            if self.random.chance(50) {
+                rhs = scalar
+            } else {
+                lhs = scalar
+            }
             let op = if self.random.chance(60) {
                 self.random.pick(ARITHMETIC).to_string()
             } else {
@@ -329,7 +536,14 @@ impl Generator {
         }
         let group = if !matching.is_empty() && self.random.chance(35) {
             let side = self.random.pick(&["group_left", "group_right"]);
-            format!(" {side} ({})", if self.random.chance(40) { self.labels() } else { String::new() })
+            format!(
+                " {side} ({})",
+                if self.random.chance(40) {
+                    self.labels()
+                } else {
+                    String::new()
+                }
+            )
         } else {
             String::new()
         };

@@ -40,12 +40,22 @@ impl Drop for Process {
 fn cost(pid: u32) -> (u64, f64) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let rss = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
-    let rss_kib: u64 =
-        rss.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or_default();
+    let rss_kib: u64 = rss
+        .and_then(|l| l.split_whitespace().next()?.parse().ok())
+        .unwrap_or_default();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<_> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |i: usize| fields.get(i).and_then(|f| f.parse::<f64>().ok()).unwrap_or_default();
+    let fields: Vec<_> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |i: usize| {
+        fields
+            .get(i)
+            .and_then(|f| f.parse::<f64>().ok())
+            .unwrap_or_default()
+    };
     (rss_kib * 1024, (ticks(11) + ticks(12)) / 100.0)
 }
 
@@ -113,20 +123,31 @@ fn a_node_exporter_beside_prometheus() {
         disk_bytes(&their_dir)
     );
     println!("| query | largest relative difference |\n|---|---|");
-    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
+    let now = std::time::UNIX_EPOCH
+        .elapsed()
+        .expect("after 1970")
+        .as_secs();
     for query in QUERIES {
         let path = format!("/api/v1/query?query={}&time={now}", escape(query));
         let (a, b) = (ask(&ours.url, &path), ask(&theirs.url, &path));
         assert_eq!((a.0, b.0), (200, 200), "{query}: {} {}", a.1, b.1);
         let (a, b) = (normal(&a.1["data"]), normal(&b.1["data"]));
-        assert!(a.keys().eq(b.keys()), "{query}: {:?} and {:?}", a.keys(), b.keys());
+        assert!(
+            a.keys().eq(b.keys()),
+            "{query}: {:?} and {:?}",
+            a.keys(),
+            b.keys()
+        );
         assert!(!a.is_empty(), "{query}");
-        let value = |s: &serde_json::Value| -> f64 {
-            s["value"][1].as_str().unwrap().parse().unwrap()
-        };
+        let value =
+            |s: &serde_json::Value| -> f64 { s["value"][1].as_str().unwrap().parse().unwrap() };
         let differences = a.iter().map(|(k, s)| {
             let (x, y) = (value(s), value(b[k]));
-            if x == y { 0.0 } else { (x - y).abs() / x.abs().max(y.abs()) }
+            if x == y {
+                0.0
+            } else {
+                (x - y).abs() / x.abs().max(y.abs())
+            }
         });
         println!("| `{query}` | {:.2e} |", differences.fold(0.0, f64::max));
     }

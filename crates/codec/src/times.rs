@@ -3,8 +3,6 @@
 //! The format is docs/format/page.md sections 7 and 8. As with pages, the number of rows comes
 //! from outside and decoders take any bytes.
 
-#![cfg_attr(not(test), deny(clippy::indexing_slicing))]
-
 mod presence;
 #[cfg(test)]
 mod tests;

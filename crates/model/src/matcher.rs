@@ -65,9 +65,11 @@ impl AnchoredRegex {
         };
         let go = translate_go_regex(pattern);
         let anchored = format!("^(?s:{go})$");
+        // Parsed without the wrapping group, which would make `a)(b` a valid pattern.
         let hir = regex_syntax::ParserBuilder::new()
+            .dot_matches_new_line(true)
             .build()
-            .parse(&format!("(?s:{go})"))
+            .parse(&go)
             .map_err(|e| error(syntax_reason(&e)))?;
         let regex = regex::RegexBuilder::new(&anchored)
             .size_limit(REGEX_SIZE_LIMIT)
@@ -407,6 +409,7 @@ mod tests {
         assert!(re("[[:alpha:]]+").is_match("abc"));
         assert!(re(r"\d+\z").is_match("12"));
         assert!(AnchoredRegex::new("(").is_err());
+        assert!(AnchoredRegex::new("a)(b").is_err());
     }
 
     #[test]

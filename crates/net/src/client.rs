@@ -67,9 +67,9 @@ pub enum FetchError {
     /// The body, decompressed, is as long as the limit or longer.
     #[error("body size limit exceeded")]
     TooLarge,
-    /// Another status than 200, see [`Response::require_ok`].
+    /// Another status than 200, see [`Response::require_ok`]; with the server's words.
     #[error("server returned HTTP status {0}")]
-    Status(StatusCode),
+    Status(String),
 }
 
 /// What an elapsed timeout is called.
@@ -80,6 +80,8 @@ const DEADLINE: &str = "context deadline exceeded";
 pub struct Response {
     /// Status.
     pub status: StatusCode,
+    /// The status as the server put it, `404 Not Found`.
+    pub status_text: String,
     /// All headers.
     pub headers: HeaderMap,
     /// `Content-Type`, when there is one.
@@ -93,7 +95,7 @@ impl Response {
     pub fn require_ok(self) -> Result<Self, FetchError> {
         match self.status {
             StatusCode::OK => Ok(self),
-            status => Err(FetchError::Status(status)),
+            _ => Err(FetchError::Status(self.status_text)),
         }
     }
 }
@@ -452,10 +454,22 @@ async fn read_whole(
     let content_type = head.headers.get(CONTENT_TYPE);
     Ok(Response {
         status: head.status,
+        status_text: status_text(&head),
         content_type: content_type.map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned()),
         headers: head.headers,
         body: sink.bytes,
     })
+}
+
+/// Status code and reason, the standard one unless the server gave its own.
+fn status_text(head: &http::response::Parts) -> String {
+    let own = head.extensions.get::<hyper::ext::ReasonPhrase>();
+    let own = own.map(|reason| String::from_utf8_lossy(reason.as_bytes()));
+    let standard = || head.status.canonical_reason().unwrap_or_default().into();
+    let reason = own.unwrap_or_else(standard);
+    format!("{} {reason}", head.status.as_str())
+        .trim_end()
+        .to_string()
 }
 
 enum Output {

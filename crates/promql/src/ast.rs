@@ -114,7 +114,7 @@ pub struct StringLiteral {
 /// A selector of series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorSelector {
-    /// The name in front of the braces, or the quoted name inside them, if any.
+    /// The name in front of the braces, if any. A quoted name inside them is only a matcher.
     pub name: Option<String>,
     /// All matchers, the one on `__name__` that `name` stands for included (last).
     pub matchers: Vec<Matcher>,

@@ -1,12 +1,21 @@
 //! The way in: parse, plan and evaluate one query.
 
-use std::sync::Arc;
+use std::num::NonZero;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tsdb_model::Queryable;
 
-use crate::error::QueryError;
-use crate::value::QueryOutput;
+use crate::ast::{Expr, ValueType};
+use crate::error::{ParseError, QueryError};
+use crate::eval::column::{Cell, Grid, Series};
+use crate::eval::limits::Limits;
+use crate::eval::{Evaluated, Evaluator, range_series};
+use crate::parse::{MAX_DEPTH, ParseOptions, parse};
+use crate::plan::{Plan, QueryTimes, plan, time_range};
+use crate::value::{InstantSample, QueryOutput, QueryStats, RangeSeries, SampleValue, Value};
 
 /// Settings of an [`Engine`].
 #[derive(Debug, Clone, PartialEq)]
@@ -100,6 +109,17 @@ impl Engine {
         &self.options
     }
 
+    /// Parses a query with the features that are switched on.
+    pub fn parse(&self, query: &str) -> Result<Expr, ParseError> {
+        let options = ParseOptions {
+            experimental_functions: self.options.experimental_functions,
+            extended_range_selectors: self.options.extended_range_selectors,
+            duration_expressions: self.options.duration_expressions,
+            fill_modifiers: self.options.fill_modifiers,
+        };
+        parse(query, &options)
+    }
+
     /// Evaluates `query` at one time (milliseconds since the Unix epoch).
     pub fn instant(
         &self,
@@ -108,10 +128,12 @@ impl Engine {
         time_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryOutput, QueryError> {
-        let _ = (store, query, time_ms, options);
-        Err(QueryError::Execution(
-            "not supported yet: evaluation".into(),
-        ))
+        let times = QueryTimes {
+            start: time_ms,
+            end: time_ms,
+            step: 0,
+        };
+        Self::contained(query, || self.run(store, query, times, options))
     }
 
     /// Evaluates `query` at `start`, `start + step`, .. up to `end` (milliseconds).
@@ -124,9 +146,205 @@ impl Engine {
         step_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryOutput, QueryError> {
-        let _ = (store, query, start_ms, end_ms, step_ms, options);
-        Err(QueryError::Execution(
-            "not supported yet: evaluation".into(),
-        ))
+        if end_ms < start_ms {
+            return Err(QueryError::BadData(
+                "end timestamp must not be before start time".into(),
+            ));
+        }
+        if step_ms <= 0 {
+            return Err(QueryError::BadData(
+                "zero or negative query resolution step widths are not accepted. Try a positive \
+                 integer"
+                    .into(),
+            ));
+        }
+        let times = QueryTimes {
+            start: start_ms,
+            end: end_ms,
+            step: step_ms,
+        };
+        Self::contained(query, || self.run(store, query, times, options))
+    }
+
+    /// Runs `work` so that neither a deep query nor a panic does harm.
+    fn contained<R: Send>(
+        query: &str,
+        work: impl FnOnce() -> Result<R, QueryError> + Send,
+    ) -> Result<R, QueryError> {
+        let guarded = || {
+            catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+                let text = panic_text(&*panic);
+                tracing::error!(query, panic = text, "panic during query evaluation");
+                Err(QueryError::Execution(format!("unexpected error: {text}")))
+            })
+        };
+        // Each level of nesting takes a byte of the query at least.
+        let levels = query.len().min(MAX_DEPTH);
+        if levels <= SHALLOW {
+            return guarded();
+        }
+        std::thread::scope(|scope| {
+            std::thread::Builder::new()
+                .name("promql".into())
+                .stack_size(STACK + levels * STACK_PER_LEVEL)
+                .spawn_scoped(scope, guarded)
+                .map_err(|e| QueryError::Execution(format!("unexpected error: {e}")))?
+                .join()
+                .unwrap_or_else(|panic| {
+                    let text = panic_text(&*panic);
+                    Err(QueryError::Execution(format!("unexpected error: {text}")))
+                })
+        })
+    }
+
+    fn run(
+        &self,
+        store: &dyn Queryable,
+        query: &str,
+        times: QueryTimes,
+        query_options: &QueryOptions,
+    ) -> Result<QueryOutput, QueryError> {
+        let begin = Instant::now();
+        let options = &self.options;
+        let timeout = query_options.timeout_ms.unwrap_or(u64::MAX);
+        let limits = Limits::new(
+            options.max_samples,
+            timeout.min(options.timeout_ms),
+            query_options.cancel.clone(),
+        );
+        let expr = self.parse(query)?;
+        let value_type = expr.value_type();
+        if times.step > 0 {
+            check_range_type(value_type)?;
+        }
+        limits.check()?;
+        let plan = plan(&expr, times, options)?;
+        let lookback = query_options
+            .lookback_delta_ms
+            .filter(|ms| *ms > 0)
+            .unwrap_or(options.lookback_delta_ms);
+        // Queries without selectors read nothing.
+        let (mint, maxt) = time_range(&plan, times.start, times.end, lookback).unwrap_or((0, -1));
+        let querier = store.querier(mint, maxt).map_err(QueryError::Storage)?;
+        let evaluator = Evaluator {
+            querier: &*querier,
+            options,
+            lookback,
+            limits: &limits,
+            notes: Mutex::default(),
+            threads: threads(options.threads),
+        };
+        let prepared = Instant::now();
+        let mut value = if times.step > 0 {
+            range_value(&evaluator, &plan, times)?
+        } else {
+            instant_value(&evaluator, &plan, value_type, times.start)?
+        };
+        limits.check()?;
+        let evaluated = Instant::now();
+        if let Value::Matrix(series) = &mut value {
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        let notes = evaluator.notes.into_inner();
+        let stats = QueryStats {
+            total_queryable_samples: limits.samples_read(),
+            peak_samples: limits.peak_samples(),
+            eval_total_seconds: begin.elapsed().as_secs_f64(),
+            prepare_seconds: (prepared - begin).as_secs_f64(),
+            inner_eval_seconds: (evaluated - prepared).as_secs_f64(),
+            result_sort_seconds: evaluated.elapsed().as_secs_f64(),
+        };
+        Ok(QueryOutput {
+            value,
+            annotations: notes.unwrap_or_else(PoisonError::into_inner).finish(),
+            stats,
+        })
+    }
+}
+
+/// Longest query that is evaluated on the stack of the caller, bytes.
+const SHALLOW: usize = 256;
+
+/// Stack of the thread for longer ones, bytes, and what each level of nesting adds. Only what is
+/// used becomes memory.
+const STACK: usize = 4 << 20;
+const STACK_PER_LEVEL: usize = 48 << 10;
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("panic")
+}
+
+fn threads(configured: usize) -> usize {
+    if configured > 0 {
+        return configured;
+    }
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+fn check_range_type(value_type: ValueType) -> Result<(), QueryError> {
+    let name = match value_type {
+        ValueType::Scalar | ValueType::Vector => return Ok(()),
+        ValueType::String => "string",
+        ValueType::Matrix => "range vector",
+    };
+    Err(QueryError::BadData(format!(
+        "invalid expression type \"{name}\" for range query, must be Scalar or instant Vector"
+    )))
+}
+
+fn instant_value(
+    evaluator: &Evaluator<'_>,
+    plan: &Plan,
+    value_type: ValueType,
+    time: i64,
+) -> Result<Value, QueryError> {
+    if value_type == ValueType::Matrix {
+        return evaluator.range_vector(plan, time).map(Value::Matrix);
+    }
+    match evaluator.eval(plan, Grid::single(time))? {
+        Evaluated::Text(text) => Ok(Value::String(time, text)),
+        Evaluated::Scalar(scalar) => Ok(Value::Scalar(time, scalar.get(0))),
+        Evaluated::Vector(mut frame) => {
+            evaluator.finish(&mut frame)?;
+            let sample = |series: Series| {
+                let value = match series.get(0)? {
+                    Cell::Float(v) => SampleValue::Float(v),
+                    Cell::Histogram(h) => SampleValue::Histogram(h),
+                };
+                Some(InstantSample {
+                    labels: series.labels,
+                    timestamp_ms: time,
+                    value,
+                })
+            };
+            Ok(Value::Vector(
+                frame.series.into_iter().filter_map(sample).collect(),
+            ))
+        }
+    }
+}
+
+fn range_value(
+    evaluator: &Evaluator<'_>,
+    plan: &Plan,
+    times: QueryTimes,
+) -> Result<Value, QueryError> {
+    let grid = Grid::new(times.start, times.end, times.step);
+    evaluator.limits.fits(grid.steps)?;
+    match evaluator.eval(plan, grid)? {
+        Evaluated::Text(_) => Err(QueryError::Execution("unexpected error: string".into())),
+        Evaluated::Scalar(scalar) => {
+            let floats = (0..grid.steps).map(|step| (grid.time(step), scalar.get(step)));
+            Ok(Value::Matrix(vec![RangeSeries {
+                floats: floats.collect(),
+                ..RangeSeries::default()
+            }]))
+        }
+        Evaluated::Vector(mut frame) => {
+            evaluator.finish(&mut frame)?;
+            Ok(Value::Matrix(range_series(frame.series, grid)))
+        }
     }
 }

@@ -63,6 +63,8 @@ pub struct ScrapeStats {
     pub out_of_order: u64,
     /// (`prometheus_target_scrapes_sample_out_of_bounds_total`)
     pub out_of_bounds: u64,
+    /// (`prometheus_target_scrapes_exemplar_out_of_order_total`)
+    pub exemplar_out_of_order: u64,
     /// (`prometheus_target_scrapes_cache_flush_forced_total`)
     pub cache_flush_forced: u64,
     /// Scrapes made, failed ones included.
@@ -128,6 +130,7 @@ pub(crate) struct Counters {
     pub(crate) duplicate_timestamp: AtomicU64,
     pub(crate) out_of_order: AtomicU64,
     pub(crate) out_of_bounds: AtomicU64,
+    pub(crate) exemplar_out_of_order: AtomicU64,
     pub(crate) cache_flush_forced: AtomicU64,
     pub(crate) scrapes: AtomicU64,
     pub(crate) scrapes_failed: AtomicU64,
@@ -173,6 +176,7 @@ impl Counters {
             duplicate_timestamp: get(&self.duplicate_timestamp),
             out_of_order: get(&self.out_of_order),
             out_of_bounds: get(&self.out_of_bounds),
+            exemplar_out_of_order: get(&self.exemplar_out_of_order),
             cache_flush_forced: get(&self.cache_flush_forced),
             scrapes: get(&self.scrapes),
             scrapes_failed: get(&self.scrapes_failed),

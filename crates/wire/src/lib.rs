@@ -9,3 +9,6 @@ mod number;
 pub mod openmetrics;
 mod series;
 pub mod text;
+
+#[cfg(test)]
+mod test_page;

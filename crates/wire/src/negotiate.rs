@@ -1,5 +1,7 @@
 //! Which exposition format a scrape asks for and which one it got.
 
+use std::fmt::Write as _;
+
 /// Exposition format of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -68,17 +70,18 @@ impl ScrapeProtocol {
 /// beyond letters, digits and underscores (`allow-utf-8`, `underscores`, `dots`, `values`).
 pub fn accept_header(protocols: &[ScrapeProtocol], escaping: &str) -> String {
     let mut header = String::new();
-    let mut weight = protocols.len() + 1;
+    // Prometheus counts down from the number of formats it knows, protobuf included, plus one.
+    let mut weight = 6;
     for protocol in protocols {
         header.push_str(protocol.media_type());
         if protocol.as_str().ends_with("1.0.0") {
             header.push_str(";escaping=");
             header.push_str(escaping);
         }
-        header.push_str(&format!(";q=0.{weight},"));
-        weight -= 1;
+        let _ = write!(header, ";q=0.{weight},");
+        weight = (weight - 1).max(1);
     }
-    header.push_str("*/*;q=0.1");
+    let _ = write!(header, "*/*;q=0.{weight}");
     header
 }
 
@@ -126,7 +129,7 @@ fn media_type(content_type: &str) -> Result<String, &'static str> {
         None if token(media) => Ok(media.to_ascii_lowercase()),
         Some((kind, _)) if !token(kind) => Err("expected token before slash"),
         None => Err("expected slash after first token"),
-        Some((_, sub)) if sub.is_empty() => Err("expected token after slash"),
+        Some((_, "")) => Err("expected token after slash"),
         Some((_, sub)) if !token(sub) => Err("unexpected content after media subtype"),
         Some(_) => Ok(media.to_ascii_lowercase()),
     }
@@ -140,14 +143,14 @@ mod tests {
     fn accept_header_as_prometheus_sends_it() {
         assert_eq!(
             accept_header(&ScrapeProtocol::ALL, "allow-utf-8"),
-            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
-             application/openmetrics-text;version=0.0.1;q=0.4,\
-             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
-             text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+             application/openmetrics-text;version=0.0.1;q=0.5,\
+             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
         );
         assert_eq!(
             accept_header(&[ScrapeProtocol::PrometheusText0_0_4], "underscores"),
-            "text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+            "text/plain;version=0.0.4;q=0.6,*/*;q=0.5"
         );
     }
 

@@ -78,7 +78,7 @@ pub(crate) fn normalized(metric_type: MetricType, name: &str, value: &str) -> Op
     if !applies {
         return None;
     }
-    let v = parse_float(value)?;
+    let v = parse_float(value)? + 0.0; // -0 becomes 0, as in Prometheus
     let mut out = String::with_capacity(value.len() + 2);
     write_float_general(&mut out, v);
     if v.is_finite() && !out.contains(['.', 'e']) {
@@ -163,7 +163,7 @@ mod tests {
             ("+Inf", "+Inf"),
             ("Inf", "+Inf"),
             ("0", "0.0"),
-            ("-0", "-0.0"),
+            ("-0", "0.0"),
             ("5e-05", "5e-05"),
         ] {
             assert_eq!(le(text).as_deref(), Some(want), "{text}");

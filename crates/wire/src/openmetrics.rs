@@ -71,9 +71,9 @@ impl<'a> OpenMetricsParser<'a> {
     /// `tail` is the line behind `# `.
     fn metadata(&mut self, rest: &'a [u8], tail: &'a [u8]) -> Result<Entry<'a>, String> {
         let (keyword, tail) = match tail {
-            [k @ ..] if k.starts_with(b"TYPE ") => ("TYPE", tail.get(5..)),
-            [k @ ..] if k.starts_with(b"HELP ") => ("HELP", tail.get(5..)),
-            [k @ ..] if k.starts_with(b"UNIT ") => ("UNIT", tail.get(5..)),
+            k if k.starts_with(b"TYPE ") => ("TYPE", tail.get(5..)),
+            k if k.starts_with(b"HELP ") => ("HELP", tail.get(5..)),
+            k if k.starts_with(b"UNIT ") => ("UNIT", tail.get(5..)),
             _ => return Err(while_parsing("expected HELP, TYPE, UNIT or EOF", rest)),
         };
         let tail = tail.unwrap_or_default();

@@ -169,6 +169,7 @@ impl<'a> LabelReader<'a> {
         self.peek();
         let len = quoted_len(self.rest()).ok_or("expected label value")?;
         let value = self.rest().get(1..len - 1).unwrap_or_default();
+        // Only of values: quoted names go on over lines in Prometheus, too.
         if self.grammar == Grammar::OpenMetrics && value.contains(&b'\n') {
             return Err("expected label value");
         }
@@ -244,8 +245,10 @@ pub(crate) fn read_labels<'a>(
     if let Some(brace) = memchr::memchr(b'{', text) {
         read_braces(text, brace + 1, grammar, metric_type, out)?;
     }
-    if let Some(metric) = out.iter().skip(start).position(|(n, _)| n == METRIC_NAME) {
-        out.swap(start, start + metric);
+    if let Some(metric) = out.iter().skip(start).position(|(n, _)| n == METRIC_NAME)
+        && let Some(moved) = out.get_mut(start..=start + metric)
+    {
+        moved.rotate_right(1);
     }
     match duplicate_name(out.get(start..).unwrap_or_default()) {
         Some(name) => Err(format!("label name {name:?} is not unique: invalid sample")),

@@ -263,9 +263,8 @@ impl<'a> TextParser<'a> {
         };
         let family = unescaped(Cow::Borrowed(family), true);
         if is_type {
-            let word = String::from_utf8_lossy(text.trim_ascii_start()).into_owned();
-            let word = word.trim_end_matches([' ', '\t']);
-            let Some(metric_type) = MetricType::parse(word) else {
+            let word = String::from_utf8_lossy(text.get(1..).unwrap_or_default());
+            let Some(metric_type) = MetricType::parse(&word) else {
                 return self.fail(start, format!("invalid metric type {word:?}"));
             };
             self.metric_type = metric_type;

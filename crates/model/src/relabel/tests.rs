@@ -57,9 +57,9 @@ fn replace() {
         let rule = target(both(pattern), to, replacement);
         assert_eq!(run(&rule, &labels), want, "{pattern} {to} {replacement}");
     }
-    let mut rule = target(both("foo--bar"), "a", "x");
-    rule.separator = "--".to_string();
-    assert_eq!(run(&rule, &labels), "a=x b=bar");
+    let mut dashes = target(both("foo--bar"), "a", "x");
+    dashes.separator = "--".to_string();
+    assert_eq!(run(&dashes, &labels), "a=x b=bar");
     let newline = target(regex(sources(rule("replace"), &["n"]), "a.b"), "m", "1");
     assert_eq!(run(&newline, &[("n", "a\nb")]), "m=1 n=a\nb");
 }

@@ -149,6 +149,21 @@ async fn statuses() {
         error.to_string(),
         "server returned HTTP status 404 Not Found"
     );
+    // A server's own words, and no words at all.
+    for (line, text) in [("404 Gone fishing", "404 Gone fishing"), ("599 ", "599")] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            let answer = format!("HTTP/1.1 {line}\r\nContent-Length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let response = get(&base).await.unwrap();
+        assert_eq!(response.status_text, text);
+        let error = response.require_ok().unwrap_err().to_string();
+        assert_eq!(error, format!("server returned HTTP status {text}"));
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Quantiles and fractions of classic histograms, whose buckets are series with the label `le`.
 
+use std::cmp::Ordering;
+
 use tsdb_model::{Labels, parse_float};
 
 use super::time::rfc3339;
@@ -84,12 +86,14 @@ impl ClassicHistogram {
         let [.., second_last, last] = self.buckets.as_slice() else {
             return f64::NAN;
         };
-        if last.count == 0.0 || last.count.is_nan() {
+        if last.count == 0.0 {
             return f64::NAN;
         }
         let mut rank = q * last.count;
         let finite = &self.buckets[..self.buckets.len() - 1];
-        let place = finite.partition_point(|b| b.count < rank);
+        // A rank that is no number is in the last bucket.
+        let below = |b: &ClassicBucket| b.count.partial_cmp(&rank).is_none_or(Ordering::is_lt);
+        let place = finite.partition_point(below);
         let Some(bucket) = finite.get(place) else {
             return second_last.upper_bound;
         };
@@ -120,29 +124,34 @@ impl ClassicHistogram {
         if lower >= upper {
             return 0.0;
         }
-        (self.rank_of(upper).min(count) - self.rank_of(lower).min(count)) / count
+        let rank = |v| match self.rank_of(v) {
+            Some(rank) if rank > count => count,
+            Some(rank) => rank,
+            None => count,
+        };
+        (rank(upper) - rank(lower)) / count
     }
 
-    /// Estimate of how many observations lie below `v`.
-    fn rank_of(&self, v: f64) -> f64 {
+    /// Estimate of how many observations lie below `v`; `None` when no bucket reaches as far.
+    fn rank_of(&self, v: f64) -> Option<f64> {
         let first = self.buckets.first().map_or(0.0, |b| b.upper_bound);
         let mut start = if first > 0.0 { 0.0 } else { f64::NEG_INFINITY };
         let mut rank = 0.0;
         for bucket in &self.buckets {
             if start >= v {
-                return rank;
+                return Some(rank);
             }
             if bucket.upper_bound > v {
                 if start == f64::NEG_INFINITY {
-                    return bucket.count;
+                    return Some(bucket.count);
                 }
                 let width = bucket.upper_bound - start;
-                return rank + (bucket.count - rank) * (v - start) / width;
+                return Some(rank + (bucket.count - rank) * (v - start) / width);
             }
             rank = bucket.count;
             start = bucket.upper_bound;
         }
-        f64::INFINITY
+        None
     }
 
     fn ends_with_infinity(&self) -> bool {
@@ -309,6 +318,10 @@ mod tests {
         assert!(quantile(0.5, &[(INF, 5.0)]).is_nan());
         assert!(quantile(0.5, &[(1.0, 5.0), (2.0, 7.0)]).is_nan());
         assert!(quantile(0.5, &[(1.0, 0.0), (INF, 0.0)]).is_nan());
+        assert_eq!(
+            quantile(0.5, &[(1.0, 2.0), (3.0, 2.0), (INF, f64::NAN)]),
+            3.0
+        );
         assert!(histogram(&[]).fraction(0.0, 1.0).is_nan());
         assert!(histogram(&[(1.0, 5.0)]).fraction(0.0, 1.0).is_nan());
     }

@@ -1,14 +1,23 @@
 //! The functions of PromQL: their table, and what they compute.
 
 pub mod classic_histogram;
+pub(crate) mod extended_rate;
 pub mod histogram_aggregate;
 pub mod kahan;
 pub mod label;
+pub(crate) mod lanes;
 pub mod math;
 pub mod native_histogram;
 pub mod natural_sort;
+pub(crate) mod over_time;
 pub mod quantile;
+pub(crate) mod rate;
+pub(crate) mod regression;
+pub(crate) mod resets;
+pub(crate) mod sliding;
+pub mod table;
 pub mod time;
+pub(crate) mod window;
 
 use crate::ast::ValueType;
 

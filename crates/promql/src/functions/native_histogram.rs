@@ -91,7 +91,9 @@ pub fn quantile(q: f64, h: &FloatHistogram) -> (f64, Option<NanNote>) {
         limit_zero_bucket(&mut bucket, h);
     }
     // Rounding must not make the buckets hold more than all observations.
-    count = f64::min(count, h.count);
+    if count > h.count {
+        count = h.count;
+    }
     if count < rank {
         return if h.sum.is_nan() {
             (f64::NAN, Some(NanNote::QuantileIsNan))

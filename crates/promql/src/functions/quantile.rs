@@ -32,6 +32,16 @@ fn nan_first(a: &f64, b: &f64) -> Ordering {
         .unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
 }
 
+/// Value of the label in which `histogram_quantiles` shows the quantile: as OpenMetrics has it, with
+/// a decimal point or an exponent in every number.
+pub fn quantile_label(q: f64) -> String {
+    let mut text = super::general(q);
+    if q.is_finite() && !text.contains(['.', 'e']) {
+        text.push_str(".0");
+    }
+    text
+}
+
 /// `mad_over_time`: the median of the distances from the median; NaN when there is any NaN.
 pub fn median_absolute_deviation(values: &mut [f64]) -> f64 {
     if values.iter().any(|v| v.is_nan()) {
@@ -120,6 +130,22 @@ mod tests {
         // NaN is the smallest.
         assert_eq!(q(1.0, &[f64::NAN, 1.0]), 1.0);
         assert!(q(0.0, &[1.0, f64::NAN]).is_nan());
+    }
+
+    #[test]
+    fn quantile_labels() {
+        for (q, text) in [
+            (0.0, "0.0"),
+            (1.0, "1.0"),
+            (0.25, "0.25"),
+            (-0.1, "-0.1"),
+            (1e-9, "1e-09"),
+            (7e8, "7e+08"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "+Inf"),
+        ] {
+            assert_eq!(quantile_label(q), text);
+        }
     }
 
     #[test]

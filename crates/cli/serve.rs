@@ -1,0 +1,285 @@
+//! `tsdb serve`: puts store, engine, scraper and HTTP API together and takes them apart again.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{error, info, warn};
+
+use tsdb::{Db, Engine, EngineOptions, Options, WalSync};
+use tsdb_config::Config;
+use tsdb_host::HostCollector;
+use tsdb_http::{Api, ApiOptions, ApiState, BuildInfo};
+use tsdb_model::format_duration_ms;
+use tsdb_net::server::{Server, ServerOptions};
+use tsdb_scrape::{ScrapeManager, ScrapeOptions};
+
+use crate::flags::{ServeArgs, WalSyncArg};
+use crate::host_config::{default_config, self_address};
+use crate::logging;
+
+/// Exit code for a configuration that cannot be used, as Prometheus has it.
+const EXIT_CONFIG: u8 = 2;
+
+/// Runs the server until a signal ends it.
+pub(crate) fn run(args: ServeArgs) -> ExitCode {
+    logging::start(args.log_level, args.log_format);
+    // A wrong file is the caller's mistake to see before anything is touched.
+    if let Some(Err(e)) = args.config_file.as_deref().map(Config::load) {
+        error!("{e}");
+        return ExitCode::from(EXIT_CONFIG);
+    }
+    let served = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")
+        .and_then(|runtime| runtime.block_on(serve(args)));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            error!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A request to read the configuration anew, with the place for the answer.
+type Reload = blocking::Sender<Result<(), String>>;
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let host = HostCollector::supported() && !args.no_host_metrics;
+    if !host && !args.no_host_metrics {
+        warn!("no metrics of this machine: the system has no /proc");
+    }
+    let server = Server::bind(&args.listen, ServerOptions::default()).await?;
+    let listen = server.local_addrs()[0];
+    let config = Arc::new(load_config(args.config_file.as_deref(), listen, host)?);
+    let (engine_options, unknown) = engine_options(&args.enable_feature);
+    for feature in unknown {
+        warn!(feature, "unknown feature ignored");
+    }
+    let engine = Engine::new(EngineOptions {
+        lookback_delta_ms: args.lookback_delta,
+        max_samples: args.max_samples,
+        timeout_ms: args.query_timeout.unsigned_abs(),
+        ..engine_options
+    });
+
+    let (reload_tx, mut reload_rx) = mpsc::unbounded_channel::<Reload>();
+    let (quit_tx, mut quit_rx) = mpsc::unbounded_channel::<()>();
+    let state = ApiState::new(ApiOptions {
+        engine: Arc::new(engine),
+        config: Arc::clone(&config),
+        flags: flag_values(&args),
+        build: BuildInfo::new("tsdb", env!("CARGO_PKG_VERSION")),
+        host: host.then(|| HostCollector::new(Path::new("/"))),
+        cors_origin: args.cors_origin.clone(),
+        enable_lifecycle: args.enable_lifecycle,
+        max_concurrency: args.max_concurrency as usize,
+        data_dir: args.storage_path.clone(),
+        reload: Some(Box::new(move || {
+            let (answer, answered) = blocking::channel();
+            let gone = |_| "the server is stopping".to_string();
+            reload_tx
+                .send(answer)
+                .map_err(|_| gone(blocking::RecvError))?;
+            answered.recv().map_err(gone)?
+        })),
+        quit: Some(Box::new(move || drop(quit_tx.send(())))),
+        ..ApiOptions::default()
+    })
+    .context("--web.cors.origin")?;
+
+    // Serving begins before the log is replayed: until then the API answers 503.
+    let (stop_serving, stopped) = oneshot::channel::<()>();
+    let handler = Arc::new(Api::new(Arc::clone(&state)));
+    let serving = tokio::spawn(server.serve(handler, async {
+        let _ = stopped.await;
+    }));
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
+
+    let db = open_store(&args, &config).await?;
+    let scrape = ScrapeManager::new(
+        Arc::clone(&db) as Arc<dyn tsdb_model::Appendable>,
+        ScrapeOptions {
+            listen_port: listen.port(),
+            hostname: rustix::system::uname()
+                .nodename()
+                .to_string_lossy()
+                .into_owned(),
+            ..ScrapeOptions::default()
+        },
+    );
+    scrape.apply(&config);
+    state.start(Arc::clone(&db), Some(Arc::clone(&scrape)));
+    announce(&args, &config, listen);
+
+    let reload = || -> Result<(), String> {
+        let fresh = load_config(args.config_file.as_deref(), listen, host);
+        match fresh {
+            Ok(fresh) => {
+                let fresh = Arc::new(fresh);
+                scrape.apply(&fresh);
+                state.config_applied(fresh);
+                info!("configuration reloaded");
+                Ok(())
+            }
+            Err(e) => {
+                state.config_failed();
+                error!("configuration not reloaded, the old one stays: {e:#}");
+                Err(format!("{e:#}"))
+            }
+        }
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some(()) = quit_rx.recv() => break,
+            _ = hangup.recv() => drop(reload()),
+            Some(answer) = reload_rx.recv() => drop(answer.send(reload())),
+        }
+    }
+
+    info!("stopping");
+    state.stop();
+    scrape.stop().await;
+    let _ = stop_serving.send(());
+    serving.await.context("the listener")?;
+    tokio::task::spawn_blocking(move || db.close())
+        .await
+        .context("closing the store")??;
+    info!("stopped, all data is on disk");
+    Ok(())
+}
+
+fn load_config(file: Option<&Path>, listen: SocketAddr, host: bool) -> anyhow::Result<Config> {
+    Ok(match file {
+        Some(file) => Config::load(file)?,
+        None => Config::parse(&default_config(listen, host), "built-in default")?,
+    })
+}
+
+async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>> {
+    let path = args.storage_path.clone();
+    let mut options = Options {
+        retention_ms: args.retention,
+        wal_sync: match args.wal_sync {
+            WalSyncArg::Always => WalSync::Always,
+            WalSyncArg::Group => WalSync::Group,
+            WalSyncArg::Interval => WalSync::default(),
+            WalSyncArg::Never => WalSync::Never,
+        },
+        ..Options::default()
+    };
+    if let Some(window) = config.storage.out_of_order_time_window_ms {
+        options.ooo_window_ms = window;
+    }
+    let open = move || Db::open(&path, options).map(Arc::new);
+    tokio::task::spawn_blocking(open)
+        .await?
+        .with_context(|| format!("opening storage in {} failed", args.storage_path.display()))
+}
+
+/// Engine settings for the names given to `--enable-feature`, and the names nobody knows.
+pub(crate) fn engine_options(features: &[String]) -> (EngineOptions, Vec<&String>) {
+    let mut options = EngineOptions::default();
+    let mut unknown = Vec::new();
+    for feature in features {
+        match feature.trim() {
+            "promql-experimental-functions" => options.experimental_functions = true,
+            "promql-extended-range-selectors" => options.extended_range_selectors = true,
+            "promql-binop-fill-modifiers" => options.fill_modifiers = true,
+            "promql-duration-expr" => options.duration_expressions = true,
+            "promql-delayed-name-removal" => options.delayed_name_removal = true,
+            "type-and-unit-labels" => options.type_and_unit_labels = true,
+            "use-start-timestamps" => options.start_timestamps = true,
+            _ => unknown.push(feature),
+        }
+    }
+    (options, unknown)
+}
+
+/// Flags as `/api/v1/status/flags` shows them.
+fn flag_values(args: &ServeArgs) -> Vec<(String, String)> {
+    let config_file = args
+        .config_file
+        .as_ref()
+        .map(|f| f.display().to_string())
+        .unwrap_or_default();
+    let rows = [
+        ("config.file", config_file),
+        ("enable-feature", args.enable_feature.join(",")),
+        (
+            "log.format",
+            format!("{:?}", args.log_format).to_lowercase(),
+        ),
+        ("log.level", format!("{:?}", args.log_level).to_lowercase()),
+        ("no-host-metrics", args.no_host_metrics.to_string()),
+        (
+            "query.lookback-delta",
+            format_duration_ms(args.lookback_delta),
+        ),
+        ("query.max-concurrency", args.max_concurrency.to_string()),
+        ("query.max-samples", args.max_samples.to_string()),
+        ("query.timeout", format_duration_ms(args.query_timeout)),
+        ("storage.tsdb.path", args.storage_path.display().to_string()),
+        (
+            "storage.tsdb.retention.time",
+            format_duration_ms(args.retention),
+        ),
+        (
+            "storage.tsdb.wal-sync",
+            format!("{:?}", args.wal_sync).to_lowercase(),
+        ),
+        ("web.cors.origin", args.cors_origin.clone()),
+        ("web.enable-lifecycle", args.enable_lifecycle.to_string()),
+        ("web.listen-address", args.listen.join(",")),
+    ];
+    rows.into_iter()
+        .map(|(name, value)| (name.to_string(), value))
+        .collect()
+}
+
+/// Says in plain words what is going on and what to do next.
+fn announce(args: &ServeArgs, config: &Config, listen: SocketAddr) {
+    let url = format!("http://{}", self_address(listen));
+    for job in &config.scrape_configs {
+        let targets: Vec<_> = job
+            .static_configs
+            .iter()
+            .flat_map(|s| s.targets.iter().map(String::as_str))
+            .collect();
+        info!(
+            job = job.job_name,
+            targets = targets.join(","),
+            path = job.metrics_path,
+            every = format_duration_ms(job.scrape_interval_ms),
+            "scraping"
+        );
+    }
+    if config.scrape_configs.is_empty() {
+        warn!("nothing is scraped: the configuration has no scrape_configs");
+    }
+    let path = &args.storage_path;
+    let place = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    info!(
+        directory = %place.display(),
+        kept_for = format_duration_ms(args.retention),
+        "the data is here"
+    );
+    let option = if listen.port() == 9090 {
+        String::new()
+    } else {
+        format!(" --url {url}")
+    };
+    info!("to query, run: tsdb query{option} 'up'");
+    info!("in Grafana, add a data source of type Prometheus with the URL {url}");
+}

@@ -1,0 +1,164 @@
+//! Rules, alerts and alertmanagers (there are none), notifications, and the plain endpoints.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use serde_json::json;
+use tsdb_net::body::Body;
+use tsdb_net::server::Response;
+
+use crate::answer::{ApiResult, Success, plain};
+use crate::error::ApiError;
+use crate::json;
+use crate::params::{Params, parse_int, quoted};
+use crate::router::Call;
+use crate::state::{ApiState, Running};
+
+/// No rules: this program evaluates none. Parameters are checked as Prometheus does.
+pub(crate) fn rules(call: &Call, _: &Running) -> ApiResult {
+    call.params.check_form()?;
+    call.params.matchers()?;
+    check_rule_filters(&call.params)?;
+    Success::json(&json!({"groups": []}))
+}
+
+fn check_rule_filters(params: &Params) -> Result<(), ApiError> {
+    let kind = params.get("type").to_lowercase();
+    if !matches!(kind.as_str(), "" | "alert" | "record") {
+        let cause = format!("not supported value {}", quoted(&kind));
+        return Err(ApiError::invalid("type", cause));
+    }
+    let exclude = params.get("exclude_alerts");
+    if !matches!(
+        exclude,
+        "" | "1"
+            | "t"
+            | "T"
+            | "TRUE"
+            | "true"
+            | "True"
+            | "0"
+            | "f"
+            | "F"
+            | "FALSE"
+            | "false"
+            | "False"
+    ) {
+        let text = quoted(exclude);
+        let cause = format!(
+            "error converting exclude_alerts: strconv.ParseBool: parsing {text}: invalid syntax"
+        );
+        return Err(ApiError::invalid("exclude_alerts", cause));
+    }
+    match params.get("group_limit") {
+        "" if params.get("group_next_token").is_empty() => Ok(()),
+        "" => {
+            let cause = "group_limit needs to be present in order to paginate over the groups";
+            Err(ApiError::invalid("group_next_token", cause))
+        }
+        text => match parse_int(text).map(|n| i32::try_from(n).unwrap_or(0)) {
+            Ok(1..) => Ok(()),
+            Ok(_) => {
+                let cause = "group_limit needs to be greater than 0";
+                Err(ApiError::invalid("group_limit", cause))
+            }
+            Err(e) => {
+                let cause = format!("group_limit needs to be a valid number: {e}");
+                Err(ApiError::invalid("group_limit", cause))
+            }
+        },
+    }
+}
+
+/// No alerts.
+pub(crate) fn alerts(_: &Call, _: &Running) -> ApiResult {
+    Success::json(&json!({"alerts": []}))
+}
+
+/// No alertmanagers.
+pub(crate) fn alertmanagers(_: &Call, _: &Running) -> ApiResult {
+    Success::json(&json!({"activeAlertmanagers": [], "droppedAlertmanagers": []}))
+}
+
+/// What the operator should know of.
+pub(crate) fn notifications(call: &Call) -> ApiResult {
+    let all: Vec<_> = call.state.notification().into_iter().collect();
+    Success::json(&all)
+}
+
+/// Build information without the envelope.
+pub(crate) fn version(call: &Call) -> Response {
+    let text = json::to_json(&call.state.options.build).unwrap_or_default();
+    let mut response = Response::new(Body::full(text + "\n"));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
+}
+
+/// The program runs.
+pub(crate) fn healthy(_: &Call) -> Response {
+    plain(StatusCode::OK, "Prometheus Server is Healthy.\n")
+}
+
+/// The program answers queries.
+pub(crate) fn ready(call: &Call) -> Response {
+    if call.state.running().is_none() {
+        return unavailable(&call.state);
+    }
+    plain(StatusCode::OK, "Prometheus Server is Ready.\n")
+}
+
+/// What every endpoint that needs the store answers while there is none.
+pub(crate) fn unavailable(state: &ApiState) -> Response {
+    let mut response = plain(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable");
+    let stopping = if state.is_stopping() { "true" } else { "false" };
+    response.headers_mut().insert(
+        HeaderName::from_static("x-prometheus-stopping"),
+        HeaderValue::from_static(stopping),
+    );
+    response
+}
+
+/// The lifecycle endpoints' refusals, in Prometheus's words.
+fn refused(call: &Call) -> Option<Response> {
+    if call.method == Method::GET {
+        let text = "Only POST or PUT requests allowed";
+        return Some(plain(StatusCode::METHOD_NOT_ALLOWED, text));
+    }
+    if !call.state.options.enable_lifecycle {
+        return Some(plain(
+            StatusCode::FORBIDDEN,
+            "Lifecycle API is not enabled.",
+        ));
+    }
+    None
+}
+
+/// Reads the configuration anew.
+pub(crate) fn reload(call: &Call) -> Response {
+    if let Some(response) = refused(call) {
+        return response;
+    }
+    let Some(reload) = &call.state.options.reload else {
+        return failed_reload("this server cannot reload");
+    };
+    match reload() {
+        Ok(()) => plain(StatusCode::OK, ""),
+        Err(e) => failed_reload(&e),
+    }
+}
+
+fn failed_reload(cause: &str) -> Response {
+    let text = format!("failed to reload config: {cause}\n");
+    plain(StatusCode::INTERNAL_SERVER_ERROR, text)
+}
+
+/// Ends the program.
+pub(crate) fn quit(call: &Call) -> Response {
+    if let Some(response) = refused(call) {
+        return response;
+    }
+    if let Some(quit) = &call.state.options.quit {
+        quit();
+    }
+    plain(StatusCode::OK, "Requesting termination... Goodbye!")
+}

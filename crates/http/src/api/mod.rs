@@ -1,0 +1,12 @@
+//! The endpoints below `/api/v1` and the plain ones.
+
+mod ast;
+pub(crate) mod exemplars;
+pub(crate) mod format;
+pub(crate) mod labels;
+pub(crate) mod metadata;
+pub(crate) mod misc;
+pub(crate) mod query;
+pub(crate) mod series;
+pub(crate) mod status;
+pub(crate) mod targets;

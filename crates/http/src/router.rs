@@ -1,0 +1,400 @@
+//! Which handler answers which path and method, and what every answer gets: CORS headers,
+//! compression, counters.
+
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{ALLOW, ORIGIN, VARY};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tsdb_net::body::Body;
+use tsdb_net::encoding::Encoding;
+use tsdb_net::server::{Handler, ReadBodyError, Request, Response, ResponseFuture, read_body};
+
+use crate::answer::{
+    ApiResult, StreamedBytes, blocking, error_response_with, failed, guarded, plain,
+};
+use crate::api::{exemplars, format, labels, metadata, misc, query, series, status, targets};
+use crate::error::{ApiError, ErrorKind};
+use crate::params::Params;
+use crate::state::{ApiState, Running};
+use crate::{form, pages, self_metrics};
+
+/// Longest form body, in bytes, as in Prometheus.
+const MAX_BODY_BYTES: u64 = 32 << 20;
+
+/// Time a client has for sending its form.
+const BODY_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// One request, as handlers see it.
+pub(crate) struct Call {
+    pub(crate) state: Arc<ApiState>,
+    pub(crate) method: Method,
+    pub(crate) params: Params,
+    /// The raw `{name}` of the path.
+    pub(crate) name: Vec<u8>,
+}
+
+/// What a handler does.
+#[derive(Clone, Copy)]
+enum Action {
+    /// Part of the API that needs the store.
+    Api(fn(&Call, &Running) -> ApiResult),
+    /// Part of the API that works while the program starts and stops.
+    Early(fn(&Call) -> ApiResult),
+    /// `/api/v1/query`
+    Instant,
+    /// `/api/v1/query_range`
+    Range,
+    /// A page outside the API; may block.
+    Page(fn(&Call) -> Response),
+}
+
+/// One path: the pattern is also the handler's name in the self-metrics.
+struct Route {
+    pattern: &'static str,
+    methods: &'static [Method],
+    action: Action,
+}
+
+const GET: &[Method] = &[Method::GET];
+const GET_POST: &[Method] = &[Method::GET, Method::POST];
+const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
+/// `/-/reload` and `/-/quit` answer other methods themselves, in their own words.
+const GET_POST_PUT: &[Method] = &[Method::GET, Method::POST, Method::PUT];
+
+const fn api(
+    pattern: &'static str,
+    methods: &'static [Method],
+    handler: fn(&Call, &Running) -> ApiResult,
+) -> Route {
+    Route {
+        pattern,
+        methods,
+        action: Action::Api(handler),
+    }
+}
+
+const fn page(
+    pattern: &'static str,
+    methods: &'static [Method],
+    handler: fn(&Call) -> Response,
+) -> Route {
+    Route {
+        pattern,
+        methods,
+        action: Action::Page(handler),
+    }
+}
+
+static ROUTES: &[Route] = &[
+    Route {
+        pattern: "/api/v1/query",
+        methods: GET_POST,
+        action: Action::Instant,
+    },
+    Route {
+        pattern: "/api/v1/query_range",
+        methods: GET_POST,
+        action: Action::Range,
+    },
+    api("/api/v1/query_exemplars", GET_POST, exemplars::exemplars),
+    api("/api/v1/format_query", GET_POST, format::format_query),
+    api("/api/v1/parse_query", GET_POST, format::parse_query),
+    api("/api/v1/labels", GET_POST, labels::names),
+    api("/api/v1/label/{name}/values", GET, labels::values),
+    api("/api/v1/series", GET_POST, series::series),
+    api("/api/v1/metadata", GET, metadata::metadata),
+    api("/api/v1/targets", GET, targets::targets),
+    api("/api/v1/targets/metadata", GET, metadata::target_metadata),
+    api("/api/v1/scrape_pools", GET, targets::scrape_pools),
+    api("/api/v1/rules", GET, misc::rules),
+    api("/api/v1/alerts", GET, misc::alerts),
+    api("/api/v1/alertmanagers", GET, misc::alertmanagers),
+    api("/api/v1/status/buildinfo", GET, status::build_info),
+    api("/api/v1/status/runtimeinfo", GET, status::runtime_info),
+    api("/api/v1/status/flags", GET, status::flags),
+    api("/api/v1/status/config", GET, status::config),
+    api("/api/v1/status/tsdb", GET, status::tsdb),
+    Route {
+        pattern: "/api/v1/status/walreplay",
+        methods: GET,
+        action: Action::Early(status::wal_replay),
+    },
+    Route {
+        pattern: "/api/v1/notifications",
+        methods: GET,
+        action: Action::Early(misc::notifications),
+    },
+    page("/", GET, pages::index),
+    page("/metrics", GET, self_metrics::metrics),
+    page("/metrics/host", GET, self_metrics::host_metrics),
+    page("/version", GET, misc::version),
+    page("/-/healthy", GET_HEAD, misc::healthy),
+    page("/-/ready", GET_HEAD, misc::ready),
+    page("/-/reload", GET_POST_PUT, misc::reload),
+    page("/-/quit", GET_POST_PUT, misc::quit),
+];
+
+static ROUTER: LazyLock<matchit::Router<&'static Route>> = LazyLock::new(|| {
+    let mut router = matchit::Router::new();
+    for route in ROUTES {
+        router
+            .insert(route.pattern, route)
+            .expect("invariant: the patterns do not conflict");
+    }
+    router
+});
+
+/// Name under which requests for unknown paths are counted.
+const UNKNOWN: &str = "not_found";
+
+/// Names of all handlers, for the counters.
+pub(crate) fn handlers() -> impl Iterator<Item = &'static str> {
+    ROUTES.iter().map(|r| r.pattern).chain([UNKNOWN])
+}
+
+/// Answers the requests of a server.
+#[derive(Debug, Clone)]
+pub struct Api(Arc<ApiState>);
+
+impl Api {
+    /// Answers from this state.
+    pub fn new(state: Arc<ApiState>) -> Self {
+        Self(state)
+    }
+
+    /// Answers one request whose body has been read.
+    pub async fn answer(&self, head: Parts, body: Bytes) -> Response {
+        let began = Instant::now();
+        let (handler, response) = self.dispatch(&head, Ok(body)).await;
+        self.finish(&head, handler, began, response)
+    }
+
+    /// Handler's name and its answer.
+    async fn dispatch(
+        &self,
+        head: &Parts,
+        body: Result<Bytes, ReadBodyError>,
+    ) -> (&'static str, Response) {
+        let path = clean_path(head.uri.path());
+        let is_api = path == "/api" || path.starts_with("/api/");
+        let Ok(found) = ROUTER.at(&path) else {
+            let response = if is_api && head.method == Method::OPTIONS {
+                empty(StatusCode::NO_CONTENT)
+            } else {
+                no_sniff(plain(StatusCode::NOT_FOUND, "404 page not found\n"))
+            };
+            return (UNKNOWN, response);
+        };
+        let route = *found.value;
+        if !route.methods.contains(&head.method) {
+            return (route.pattern, other_method(route, is_api, &head.method));
+        }
+        let body = match body {
+            Ok(body) => body,
+            Err(e) => return (route.pattern, unread_body(&e)),
+        };
+        let raw_name = found.params.get("name").unwrap_or_default();
+        let name = match form::unescape(raw_name.as_bytes(), false) {
+            Ok(name) => name,
+            Err(e) => {
+                let e = ApiError::bad_data(e);
+                return (route.pattern, error_response_with(e.kind.status(), &e));
+            }
+        };
+        let params = Params::from_request(head, &body);
+        let call = Call {
+            state: self.0.clone(),
+            method: head.method.clone(),
+            params,
+            name,
+        };
+        (route.pattern, survive(self.run(route.action, call)).await)
+    }
+
+    async fn run(&self, action: Action, call: Call) -> Response {
+        match action {
+            Action::Early(handler) => blocking(move || handler(&call)).await,
+            Action::Page(handler) => {
+                let page = tokio::task::spawn_blocking(move || guarded(|| handler(&call)));
+                page.await.ok().flatten().unwrap_or_else(failed)
+            }
+            Action::Api(_) | Action::Instant | Action::Range => {
+                let Some(running) = self.0.running().cloned() else {
+                    return misc::unavailable(&self.0);
+                };
+                match action {
+                    Action::Instant => query::instant(call, running).await,
+                    Action::Range => query::range(call, running).await,
+                    Action::Api(handler) => blocking(move || handler(&call, &running)).await,
+                    Action::Early(_) | Action::Page(_) => unreachable!("matched above"),
+                }
+            }
+        }
+    }
+
+    /// Adds what every answer has, and counts it when it is sent.
+    fn finish(
+        &self,
+        head: &Parts,
+        handler: &'static str,
+        began: Instant,
+        mut response: Response,
+    ) -> Response {
+        if clean_path(head.uri.path()).starts_with("/api/") {
+            self.add_cors(&head.headers, response.headers_mut());
+        }
+        let streamed = response.extensions_mut().remove::<StreamedBytes>();
+        let counted = Counted {
+            state: self.0.clone(),
+            handler,
+            code: response.status().as_u16(),
+            began,
+            bytes: streamed.map_or_else(
+                || Arc::new(AtomicU64::new(response.body().len().unwrap_or(0))),
+                |bytes| bytes.0,
+            ),
+        };
+        let compressible = handler.starts_with("/api/") || handler.starts_with("/metrics");
+        let response = match Encoding::negotiate(&head.headers) {
+            Some(encoding) if compressible => encoding.apply(response),
+            _ => response,
+        };
+        response.map(|body| body.with_guard(counted))
+    }
+
+    fn add_cors(&self, request: &HeaderMap, response: &mut HeaderMap) {
+        response.insert(VARY, HeaderValue::from_static("Origin"));
+        let Some(origin) = request.get(ORIGIN) else {
+            return;
+        };
+        for (name, value) in [
+            (
+                "access-control-allow-headers",
+                "Accept, Authorization, Content-Type, Origin",
+            ),
+            ("access-control-allow-methods", "GET, POST, OPTIONS"),
+            ("access-control-expose-headers", "Date"),
+        ] {
+            let name = HeaderName::from_static(name);
+            response.insert(name, HeaderValue::from_static(value));
+        }
+        if origin.to_str().is_ok_and(|o| self.0.cors.is_match(o)) {
+            let name = HeaderName::from_static("access-control-allow-origin");
+            response.insert(name, origin.clone());
+        }
+    }
+}
+
+impl Handler for Api {
+    fn handle(&self, request: Request) -> ResponseFuture {
+        let api = self.clone();
+        Box::pin(async move {
+            let began = Instant::now();
+            let (head, body) = request.into_parts();
+            let body = if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+                read_body(body, MAX_BODY_BYTES, BODY_TIMEOUT).await
+            } else {
+                Ok(Bytes::new())
+            };
+            let (handler, response) = api.dispatch(&head, body).await;
+            api.finish(&head, handler, began, response)
+        })
+    }
+}
+
+/// Waits for a response; a panic on the way gives one that says so.
+async fn survive(work: impl Future<Output = Response>) -> Response {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        let polled = guarded(|| work.as_mut().poll(context));
+        polled.unwrap_or_else(|| Poll::Ready(failed()))
+    })
+    .await
+}
+
+/// Counts a request when its answer has been sent or given up.
+struct Counted {
+    state: Arc<ApiState>,
+    handler: &'static str,
+    code: u16,
+    began: Instant,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        self.state
+            .http
+            .observe(self.handler, self.code, seconds, bytes);
+    }
+}
+
+/// The path without doubled and trailing slashes. Prometheus redirects such paths, partly to
+/// wrong places; here they are answered as what they mean.
+fn clean_path(path: &str) -> String {
+    let mut clean = String::with_capacity(path.len());
+    for segment in path.split('/').filter(|s| !s.is_empty()) {
+        clean.push('/');
+        clean.push_str(segment);
+    }
+    if clean.is_empty() {
+        clean.push('/');
+    }
+    clean
+}
+
+fn other_method(route: &Route, is_api: bool, method: &Method) -> Response {
+    let mut allowed: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
+    allowed.push("OPTIONS");
+    allowed.sort_unstable();
+    let allow = HeaderValue::from_str(&allowed.join(", "))
+        .expect("invariant: methods are valid header text");
+    let mut response = if method == Method::OPTIONS {
+        empty(if is_api {
+            StatusCode::NO_CONTENT
+        } else {
+            StatusCode::OK
+        })
+    } else {
+        no_sniff(plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "Method Not Allowed\n",
+        ))
+    };
+    response.headers_mut().insert(ALLOW, allow);
+    response
+}
+
+fn unread_body(e: &ReadBodyError) -> Response {
+    let status = match e {
+        ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        ReadBodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    error_response_with(status, &ApiError::new(ErrorKind::BadData, e.to_string()))
+}
+
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn no_sniff(mut response: Response) -> Response {
+    let name = HeaderName::from_static("x-content-type-options");
+    response
+        .headers_mut()
+        .insert(name, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests;

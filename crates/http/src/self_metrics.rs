@@ -1,0 +1,171 @@
+//! `/metrics`: what this program says about itself, under Prometheus's names where a metric means
+//! the same here; and `/metrics/host`, the machine under the node exporter's names.
+
+mod engine;
+mod http;
+mod scrape;
+mod store;
+
+use ::http::StatusCode;
+use tsdb_model::MetricType::{Counter, Gauge};
+use tsdb_net::server::Response;
+use tsdb_wire::encode::{TEXT_CONTENT_TYPE, TextWriter};
+
+use crate::answer::{page, plain};
+use crate::process;
+use crate::router::Call;
+use crate::state::ApiState;
+
+/// This program's metrics.
+pub(crate) fn metrics(call: &Call) -> Response {
+    page(TEXT_CONTENT_TYPE, metrics_page(&call.state))
+}
+
+/// The machine's metrics.
+pub(crate) fn host_metrics(call: &Call) -> Response {
+    match &call.state.options.host {
+        Some(host) => page(TEXT_CONTENT_TYPE, host.collect()),
+        None => plain(StatusCode::NOT_FOUND, "host metrics are off\n"),
+    }
+}
+
+fn metrics_page(state: &ApiState) -> String {
+    let mut page = Page(TextWriter::new());
+    program(&mut page, state);
+    process_metrics(&mut page);
+    engine::write(&mut page, state);
+    http::write(&mut page, state);
+    if let Some(running) = state.running() {
+        store::write(&mut page, &running.db.stats());
+        if let Some(scrape) = &running.scrape {
+            scrape::write(&mut page, &scrape.stats());
+        }
+    }
+    page.0.finish()
+}
+
+/// Writes families of one sample shortly.
+struct Page(TextWriter);
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+        self.0.family(name, Gauge, help);
+        self.0.sample("", &[], value);
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.0.family(name, Counter, help);
+        self.0.sample("", &[], value as f64);
+    }
+
+    /// One sample for each value of a label.
+    fn counters<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        self.0.family(name, Counter, help);
+        for (value, n) in values {
+            self.0.sample("", &[(label, value)], n as f64);
+        }
+    }
+
+    /// Samples of a summary; the family has been started.
+    fn summary(&mut self, labels: &[(&str, &str)], quantiles: &[(f64, f64)], sum: f64, count: u64) {
+        for (quantile, value) in quantiles {
+            let quantile = quantile.to_string();
+            let mut with_quantile = labels.to_vec();
+            with_quantile.push(("quantile", &quantile));
+            self.0.sample("", &with_quantile, *value);
+        }
+        self.0.sample("_sum", labels, sum);
+        self.0.sample("_count", labels, count as f64);
+    }
+}
+
+fn program(page: &mut Page, state: &ApiState) {
+    let build = &state.options.build;
+    page.0.family(
+        "prometheus_build_info",
+        Gauge,
+        "Constant 1, labelled by the Prometheus version whose API is spoken and by this program's \
+         own name and version (revision).",
+    );
+    let labels = [
+        ("branch", build.branch.as_str()),
+        ("goarch", go_arch()),
+        ("goos", std::env::consts::OS),
+        ("goversion", build.go_version.as_str()),
+        ("revision", build.revision.as_str()),
+        ("tags", ""),
+        ("version", build.version.as_str()),
+    ];
+    page.0.sample("", &labels, 1.0);
+    let ready = f64::from(u8::from(state.running().is_some()));
+    page.gauge(
+        "prometheus_ready",
+        "1 when queries are answered, else 0.",
+        ready,
+    );
+    let (ok, loaded_ms) = state.config_status();
+    page.gauge(
+        "prometheus_config_last_reload_successful",
+        "1 when the last attempt to load the configuration worked, else 0.",
+        f64::from(u8::from(ok)),
+    );
+    page.gauge(
+        "prometheus_config_last_reload_success_timestamp_seconds",
+        "Time the configuration was last loaded.",
+        loaded_ms as f64 / 1000.0,
+    );
+}
+
+/// The architecture as Go, and so Prometheus, calls it.
+fn go_arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn process_metrics(page: &mut Page) {
+    let Some(process) = process::read() else {
+        return;
+    };
+    page.0.family(
+        "process_cpu_seconds_total",
+        Counter,
+        "Seconds of user and system CPU time spent.",
+    );
+    page.0.sample("", &[], process.cpu_seconds);
+    let max_fds = process.max_fds.map_or(f64::INFINITY, |n| n as f64);
+    for (name, help, value) in [
+        ("process_max_fds", "Most file descriptors allowed.", max_fds),
+        (
+            "process_open_fds",
+            "Open file descriptors.",
+            process.open_fds as f64,
+        ),
+        (
+            "process_resident_memory_bytes",
+            "Resident memory in bytes.",
+            process.resident_bytes as f64,
+        ),
+        (
+            "process_start_time_seconds",
+            "Start of the process, seconds since the Unix epoch.",
+            process.start_time_seconds,
+        ),
+        ("process_threads", "Threads.", process.threads as f64),
+        (
+            "process_virtual_memory_bytes",
+            "Virtual memory in bytes.",
+            process.virtual_bytes as f64,
+        ),
+    ] {
+        page.gauge(name, help, value);
+    }
+}

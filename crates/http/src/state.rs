@@ -1,0 +1,239 @@
+//! What the API works on: store, engine, scraper, configuration and counters, shared by all
+//! requests.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tsdb::{Db, Engine};
+use tsdb_config::Config;
+use tsdb_host::HostCollector;
+use tsdb_model::matcher::{AnchoredRegex, MatcherError};
+use tsdb_model::{Clock, SystemClock};
+use tsdb_scrape::ScrapeManager;
+
+use crate::counters::{EngineCounters, HttpCounters};
+
+/// The Prometheus version whose API is spoken. Grafana and Thanos read `version` as a semantic
+/// version to find out what the server can do, so this program's own version would mislead them.
+pub const API_VERSION: &str = "3.5.0";
+
+/// What this program is, for `buildinfo`, `/version` and `prometheus_build_info`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BuildInfo {
+    /// [`API_VERSION`].
+    pub version: String,
+    /// The program's own name and version, `tsdb-0.1.0`, and the commit when known.
+    pub revision: String,
+    /// Branch it was built from, or empty.
+    pub branch: String,
+    /// Who built it, or empty.
+    pub build_user: String,
+    /// When it was built, or empty.
+    pub build_date: String,
+    /// Empty: Prometheus names its Go release here, and this is not a Go program.
+    pub go_version: String,
+}
+
+impl BuildInfo {
+    /// Of a program of this name and version.
+    pub fn new(program: &str, version: &str) -> Self {
+        Self {
+            version: API_VERSION.into(),
+            revision: format!("{program}-{version}"),
+            branch: String::new(),
+            build_user: String::new(),
+            build_date: String::new(),
+            go_version: String::new(),
+        }
+    }
+}
+
+/// Reads the configuration anew and applies it; the error is shown to the client. Runs on a thread
+/// that may block.
+pub type ReloadHook = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+
+/// Begins the end of the program.
+pub type QuitHook = Box<dyn Fn() + Send + Sync>;
+
+/// Settings of the API.
+pub struct ApiOptions {
+    /// Evaluates queries.
+    pub engine: Arc<Engine>,
+    /// The configuration at the start.
+    pub config: Arc<Config>,
+    /// Name and value of each command line flag, for `/api/v1/status/flags`.
+    pub flags: Vec<(String, String)>,
+    /// What this program is.
+    pub build: BuildInfo,
+    /// Serves `/metrics/host` when given.
+    pub host: Option<HostCollector>,
+    /// Source of the current time.
+    pub clock: Arc<dyn Clock>,
+    /// Origins that browsers may query from; anchored regular expression.
+    pub cors_origin: String,
+    /// Allows `/-/reload` and `/-/quit`.
+    pub enable_lifecycle: bool,
+    /// Queries evaluated at the same time; more wait.
+    pub max_concurrency: usize,
+    /// Directory of the data, shown on the status page.
+    pub data_dir: PathBuf,
+    /// What `/-/reload` calls.
+    pub reload: Option<ReloadHook>,
+    /// What `/-/quit` calls.
+    pub quit: Option<QuitHook>,
+}
+
+impl Default for ApiOptions {
+    fn default() -> Self {
+        Self {
+            engine: Arc::new(Engine::new(tsdb::EngineOptions::default())),
+            config: Arc::new(Config::default()),
+            flags: Vec::new(),
+            build: BuildInfo::new("tsdb", env!("CARGO_PKG_VERSION")),
+            host: None,
+            clock: Arc::new(SystemClock),
+            cors_origin: ".*".into(),
+            enable_lifecycle: false,
+            max_concurrency: 20,
+            data_dir: PathBuf::new(),
+            reload: None,
+            quit: None,
+        }
+    }
+}
+
+/// The store and what feeds it, there once the program is ready.
+#[derive(Clone)]
+pub(crate) struct Running {
+    pub(crate) db: Arc<Db>,
+    pub(crate) scrape: Option<Arc<ScrapeManager>>,
+}
+
+/// A condition of the program that its operator should know of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Notification {
+    pub(crate) text: String,
+    pub(crate) date: String,
+    pub(crate) active: bool,
+}
+
+/// State shared by all requests. Serving may begin before the store is open: until
+/// [`ApiState::start`] the API answers 503.
+pub struct ApiState {
+    pub(crate) options: ApiOptions,
+    pub(crate) cors: AnchoredRegex,
+    running: OnceLock<Running>,
+    stopping: AtomicBool,
+    config: RwLock<Arc<Config>>,
+    pub(crate) started_ms: i64,
+    /// Time of the last successful reload, ms.
+    config_loaded_ms: AtomicI64,
+    config_ok: AtomicBool,
+    notification: Mutex<Option<Notification>>,
+    pub(crate) queries: Arc<Semaphore>,
+    pub(crate) http: HttpCounters,
+    pub(crate) engine_counters: EngineCounters,
+}
+
+impl ApiState {
+    /// The state before the store is open. An error when `cors_origin` is no regular expression.
+    pub fn new(options: ApiOptions) -> Result<Arc<Self>, MatcherError> {
+        let now = options.clock.now_ms();
+        Ok(Arc::new(Self {
+            cors: AnchoredRegex::new(&options.cors_origin)?,
+            running: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            config: RwLock::new(options.config.clone()),
+            started_ms: now,
+            config_loaded_ms: AtomicI64::new(now),
+            config_ok: AtomicBool::new(true),
+            notification: Mutex::new(None),
+            queries: Arc::new(Semaphore::new(options.max_concurrency.max(1))),
+            http: HttpCounters::new(crate::router::handlers()),
+            engine_counters: EngineCounters::default(),
+            options,
+        }))
+    }
+
+    /// The store is open: from now on requests are answered. A second call changes nothing.
+    pub fn start(&self, db: Arc<Db>, scrape: Option<Arc<ScrapeManager>>) {
+        let _ = self.running.set(Running { db, scrape });
+    }
+
+    /// The program ends: from now on requests are answered with 503.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// A new configuration was applied.
+    pub fn config_applied(&self, config: Arc<Config>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        self.config_loaded_ms.store(self.now_ms(), Ordering::SeqCst);
+        self.config_ok.store(true, Ordering::SeqCst);
+        *self
+            .notification
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// A new configuration could not be applied; the old one is still in force.
+    pub fn config_failed(&self) {
+        self.config_ok.store(false, Ordering::SeqCst);
+        let notification = Notification {
+            text: "Configuration reload has failed.".into(),
+            date: crate::json::rfc3339_ms(self.now_ms()),
+            active: true,
+        };
+        *self
+            .notification
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(notification);
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        self.config
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn config_status(&self) -> (bool, i64) {
+        (
+            self.config_ok.load(Ordering::SeqCst),
+            self.config_loaded_ms.load(Ordering::SeqCst),
+        )
+    }
+
+    pub(crate) fn notification(&self) -> Option<Notification> {
+        self.notification
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Store and scraper, once open and while not stopping.
+    pub(crate) fn running(&self) -> Option<&Running> {
+        self.running.get().filter(|_| !self.is_stopping())
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.options.clock.now_ms()
+    }
+}
+
+impl std::fmt::Debug for ApiState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiState")
+            .field("ready", &self.running().is_some())
+            .finish_non_exhaustive()
+    }
+}

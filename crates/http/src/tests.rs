@@ -1,0 +1,7 @@
+//! Every endpoint over a real store, whole answers compared.
+
+mod errors;
+mod labels;
+mod network;
+mod query;
+mod status;

@@ -1,0 +1,585 @@
+//! Aggregations that make one series per group. Series are folded in one after the other; what is
+//! held is a state per group and step.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use tsdb_model::float::write_float_positional;
+use tsdb_model::histogram::HistogramError;
+use tsdb_model::labels::write_quoted;
+use tsdb_model::{FloatHistogram, Labels};
+
+use super::column::{Grid, Scalar, Series};
+use super::grouping::Grouping;
+use super::limits::Charge;
+use super::range_call::is_range_function;
+use super::selector::Pick;
+use super::{Evaluator, Frame, unexpected};
+use crate::ast::{AggregateOp, Span};
+use crate::error::QueryError;
+use crate::functions::histogram_aggregate::{Aggregated, HistogramMean, HistogramSum};
+use crate::functions::kahan::{KahanMean, increment};
+use crate::functions::quantile::{Variance, quantile};
+use crate::notes::{HistogramOperation, Note};
+use crate::plan::{AggregatePlan, Node, Plan};
+
+/// What an aggregation keeps of the floats of a group at a step.
+trait State: Sized {
+    /// Of one float.
+    fn new(v: f64) -> Self;
+    /// Takes in one more.
+    fn add(&mut self, v: f64);
+    /// The result; `param` is the quantile.
+    fn finish(self, param: f64) -> f64;
+}
+
+/// Sum and what rounding took from it.
+struct Sum(f64, f64);
+
+impl State for Sum {
+    fn new(v: f64) -> Self {
+        Self(v, 0.0)
+    }
+    #[inline]
+    fn add(&mut self, v: f64) {
+        (self.0, self.1) = increment(v, self.0, self.1);
+    }
+    fn finish(self, _: f64) -> f64 {
+        self.0 + self.1
+    }
+}
+
+impl State for KahanMean {
+    fn new(v: f64) -> Self {
+        Self::new(v)
+    }
+    fn add(&mut self, v: f64) {
+        Self::add(self, v);
+    }
+    fn finish(self, _: f64) -> f64 {
+        self.value()
+    }
+}
+
+struct Min(f64);
+
+impl State for Min {
+    fn new(v: f64) -> Self {
+        Self(v)
+    }
+    fn add(&mut self, v: f64) {
+        if self.0 > v || self.0.is_nan() {
+            self.0 = v;
+        }
+    }
+    fn finish(self, _: f64) -> f64 {
+        self.0
+    }
+}
+
+struct Max(f64);
+
+impl State for Max {
+    fn new(v: f64) -> Self {
+        Self(v)
+    }
+    fn add(&mut self, v: f64) {
+        if self.0 < v || self.0.is_nan() {
+            self.0 = v;
+        }
+    }
+    fn finish(self, _: f64) -> f64 {
+        self.0
+    }
+}
+
+struct Count(u64);
+
+impl State for Count {
+    fn new(_: f64) -> Self {
+        Self(1)
+    }
+    fn add(&mut self, _: f64) {
+        self.0 += 1;
+    }
+    fn finish(self, _: f64) -> f64 {
+        self.0 as f64
+    }
+}
+
+struct One;
+
+impl State for One {
+    fn new(_: f64) -> Self {
+        Self
+    }
+    fn add(&mut self, _: f64) {}
+    fn finish(self, _: f64) -> f64 {
+        1.0
+    }
+}
+
+impl State for Variance {
+    fn new(v: f64) -> Self {
+        Self::new(v)
+    }
+    fn add(&mut self, v: f64) {
+        Self::add(self, v);
+    }
+    fn finish(self, _: f64) -> f64 {
+        self.variance()
+    }
+}
+
+struct Deviation(Variance);
+
+impl State for Deviation {
+    fn new(v: f64) -> Self {
+        Self(Variance::new(v))
+    }
+    fn add(&mut self, v: f64) {
+        self.0.add(v);
+    }
+    fn finish(self, _: f64) -> f64 {
+        self.0.deviation()
+    }
+}
+
+struct Quantile(Vec<f64>);
+
+impl State for Quantile {
+    fn new(v: f64) -> Self {
+        Self(vec![v])
+    }
+    fn add(&mut self, v: f64) {
+        self.0.push(v);
+    }
+    fn finish(mut self, param: f64) -> f64 {
+        quantile(param, &mut self.0)
+    }
+}
+
+/// Sum or mean of the histograms of a group at a step.
+enum HistogramState {
+    Sum(HistogramSum),
+    Mean(HistogramMean),
+    /// Exponential and custom buckets met.
+    Incompatible,
+    /// There were floats before.
+    Mixed,
+}
+
+impl HistogramState {
+    fn new(op: AggregateOp, h: &FloatHistogram) -> Self {
+        if op == AggregateOp::Avg {
+            Self::Mean(HistogramMean::new(h))
+        } else {
+            Self::Sum(HistogramSum::new(h))
+        }
+    }
+
+    fn add(&mut self, h: &FloatHistogram) -> Result<(), HistogramError> {
+        let added = match self {
+            Self::Sum(sum) => sum.add(h),
+            Self::Mean(mean) => mean.add(h),
+            Self::Incompatible | Self::Mixed => Ok(()),
+        };
+        if added.is_err() {
+            *self = Self::Incompatible;
+        }
+        added
+    }
+
+    fn finish(self) -> Option<Aggregated> {
+        match self {
+            Self::Sum(sum) => Some(sum.finish()),
+            Self::Mean(mean) => Some(mean.finish()),
+            Self::Incompatible | Self::Mixed => None,
+        }
+    }
+}
+
+/// What becomes of histograms.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Histograms {
+    /// They count like any sample.
+    Counted,
+    /// They are added up among themselves.
+    Combined,
+    /// They are left out.
+    Ignored,
+}
+
+/// The states of one group.
+struct Group<S> {
+    drop_name: bool,
+    floats: Vec<Option<S>>,
+    histograms: BTreeMap<usize, HistogramState>,
+}
+
+/// An aggregation under way.
+struct Fold<'a, 'q, S> {
+    evaluator: &'a Evaluator<'q>,
+    plan: &'a AggregatePlan,
+    grid: Grid,
+    histograms: Histograms,
+    grouping: Grouping<'a>,
+    groups: Vec<Group<S>>,
+    charge: Charge<'q>,
+}
+
+impl<S: State> Fold<'_, '_, S> {
+    fn add(&mut self, series: &Series) -> Result<(), QueryError> {
+        let place = self.grouping.group(&series.labels);
+        if place == self.groups.len() {
+            self.charge.add(self.grid.steps)?;
+            self.groups.push(Group {
+                drop_name: false,
+                floats: (0..self.grid.steps).map(|_| None).collect(),
+                histograms: BTreeMap::new(),
+            });
+        }
+        if self.plan.op == AggregateOp::Quantile {
+            self.charge.add(series.floats.len())?;
+        }
+        self.groups[place].drop_name |= series.drop_name;
+        if !series.histograms.is_empty() {
+            self.add_histograms(place, series);
+        }
+        let group = &mut self.groups[place];
+        if !group.histograms.is_empty() {
+            self.add_to_mixed(place, series);
+        } else if let Some((first, values)) = series.floats.run() {
+            let states = &mut group.floats[first..first + values.len()];
+            for (state, v) in states.iter_mut().zip(values) {
+                add_float(state, *v);
+            }
+        } else {
+            for (step, v) in series.floats.iter() {
+                add_float(&mut group.floats[step], v);
+            }
+        }
+        Ok(())
+    }
+
+    /// Floats where there are histograms in the group.
+    fn add_to_mixed(&mut self, place: usize, series: &Series) {
+        let group = &mut self.groups[place];
+        for (step, v) in series.floats.iter() {
+            match group.histograms.get_mut(&step) {
+                Some(HistogramState::Incompatible) => {}
+                Some(state) => *state = HistogramState::Mixed,
+                None => add_float(&mut group.floats[step], v),
+            }
+        }
+    }
+
+    fn add_histograms(&mut self, place: usize, series: &Series) {
+        let (op, span) = (self.plan.op, self.plan.expr.span);
+        let group = &mut self.groups[place];
+        match self.histograms {
+            Histograms::Counted => {
+                for (step, _) in &series.histograms {
+                    add_float(&mut group.floats[*step], 0.0);
+                }
+            }
+            Histograms::Ignored => {
+                let aggregation = op.as_str();
+                self.evaluator
+                    .note(&Note::HistogramIgnored { aggregation }, span);
+            }
+            Histograms::Combined => {
+                let mut incompatible = false;
+                for (step, h) in &series.histograms {
+                    if group.floats[*step].is_some() {
+                        group.histograms.insert(*step, HistogramState::Mixed);
+                    } else if let Some(state) = group.histograms.get_mut(step) {
+                        incompatible |= state.add(h).is_err();
+                    } else {
+                        group.histograms.insert(*step, HistogramState::new(op, h));
+                    }
+                }
+                if incompatible {
+                    let metric = series.labels.metric_name();
+                    self.evaluator
+                        .note(&Note::MixedExponentialCustom { metric }, span);
+                }
+            }
+        }
+    }
+
+    fn finish(self, param: &Scalar) -> Result<Vec<Series>, QueryError> {
+        let span = self.plan.expr.span;
+        let mut out = Vec::with_capacity(self.groups.len());
+        for (group, labels) in self.groups.into_iter().zip(self.grouping.into_labels()) {
+            self.evaluator.limits.check()?;
+            let mut series = Series::new(labels, group.drop_name);
+            let mut histograms = group.histograms;
+            for (step, state) in group.floats.into_iter().enumerate() {
+                if let Some(state) = state
+                    && !histograms.contains_key(&step)
+                {
+                    series.floats.push(step, state.finish(param.get(step)));
+                }
+            }
+            let mut flags = [false; 3];
+            while let Some((step, state)) = histograms.pop_first() {
+                flags[0] |= matches!(state, HistogramState::Mixed);
+                if let Some(result) = state.finish() {
+                    flags[1] |= result.counter_reset_collision;
+                    flags[2] |= result.bounds_reconciled;
+                    let mut h = result.histogram;
+                    h.compact(0);
+                    series.histograms.push((step, Arc::new(h)));
+                }
+            }
+            let notes = [
+                Note::MixedFloatsHistogramsInAggregation,
+                Note::CounterResetCollision(HistogramOperation::Aggregation),
+                Note::BoundsReconciled(HistogramOperation::Aggregation),
+            ];
+            for (note, _) in notes.iter().zip(flags).filter(|(_, flag)| *flag) {
+                self.evaluator.note(note, span);
+            }
+            out.push(series);
+        }
+        Ok(out)
+    }
+}
+
+#[inline]
+fn add_float<S: State>(state: &mut Option<S>, v: f64) {
+    match state {
+        Some(state) => state.add(v),
+        None => *state = Some(S::new(v)),
+    }
+}
+
+impl<'q> Evaluator<'q> {
+    /// Value of an aggregation.
+    pub(super) fn aggregate(
+        &self,
+        plan: &AggregatePlan,
+        span: Span,
+        grid: Grid,
+    ) -> Result<Frame<'q>, QueryError> {
+        use Histograms::{Combined, Counted, Ignored};
+        match plan.op {
+            AggregateOp::Sum => self.fold::<Sum>(plan, grid, Combined),
+            AggregateOp::Avg => self.fold::<KahanMean>(plan, grid, Combined),
+            AggregateOp::Count => self.fold::<Count>(plan, grid, Counted),
+            AggregateOp::Group => self.fold::<One>(plan, grid, Counted),
+            AggregateOp::Min => self.fold::<Min>(plan, grid, Ignored),
+            AggregateOp::Max => self.fold::<Max>(plan, grid, Ignored),
+            AggregateOp::Stddev => self.fold::<Deviation>(plan, grid, Ignored),
+            AggregateOp::Stdvar => self.fold::<Variance>(plan, grid, Ignored),
+            AggregateOp::Quantile => self.fold::<Quantile>(plan, grid, Ignored),
+            AggregateOp::CountValues => self.count_values(plan, grid),
+            AggregateOp::Topk
+            | AggregateOp::Bottomk
+            | AggregateOp::Limitk
+            | AggregateOp::LimitRatio => self.pick_series(plan, span, grid),
+        }
+    }
+
+    fn fold<S: State>(
+        &self,
+        plan: &AggregatePlan,
+        grid: Grid,
+        histograms: Histograms,
+    ) -> Result<Frame<'q>, QueryError> {
+        let mut param = Scalar::Constant(0.0);
+        if plan.op == AggregateOp::Quantile {
+            let (q, span) = self.parameter(plan, grid)?;
+            self.check_quantile_parameter(&q, span, grid);
+            param = q;
+        }
+        let mut fold = Fold::<S> {
+            evaluator: self,
+            plan,
+            grid,
+            histograms,
+            grouping: Grouping::new(&plan.grouping, plan.without),
+            groups: Vec::new(),
+            charge: self.limits.charge(),
+        };
+        self.each_series(&plan.expr, grid, |series| fold.add(series))?;
+        let series = fold.finish(&param)?;
+        self.frame(series)
+    }
+
+    /// Hands the series of a vector to `fold`, where possible without holding them all.
+    pub(super) fn each_series(
+        &self,
+        plan: &Plan,
+        grid: Grid,
+        mut fold: impl FnMut(&Series) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        match &plan.node {
+            Node::Selector(selector) if !selector.smoothed => {
+                let source = self.instant_source(selector, grid, Pick::Value)?;
+                self.for_each(&source, fold)
+            }
+            Node::Call(call) if is_range_function(call.name) && call.name != "absent_over_time" => {
+                self.for_each(&self.range_source(call, grid)?, fold)
+            }
+            _ => {
+                let frame = self.vector(plan, grid)?;
+                for series in &frame.series {
+                    self.limits.check()?;
+                    fold(series)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The number in front of the vector, and its place.
+    pub(super) fn parameter(
+        &self,
+        plan: &AggregatePlan,
+        grid: Grid,
+    ) -> Result<(Scalar, Span), QueryError> {
+        let Some(param) = &plan.param else {
+            return Err(unexpected("aggregation without parameter"));
+        };
+        Ok((self.scalar(param, grid)?, param.span))
+    }
+
+    fn check_quantile_parameter(&self, q: &Scalar, span: Span, grid: Grid) {
+        let range = Extent::new(q, grid);
+        let mut wrong = Vec::new();
+        if range.has_nan {
+            wrong.push(f64::NAN);
+        }
+        if range.max > 1.0 {
+            wrong.push(range.max);
+        }
+        if range.min < 0.0 {
+            wrong.push(range.min);
+        }
+        for q in wrong {
+            self.note(&Note::QuantileOutOfRange(q), span);
+        }
+    }
+
+    fn count_values(&self, plan: &AggregatePlan, grid: Grid) -> Result<Frame<'q>, QueryError> {
+        let label = match plan.param.as_ref().map(|param| &param.node) {
+            Some(Node::Text(label)) => label.as_str(),
+            _ => return Err(unexpected("aggregation without label")),
+        };
+        if label.is_empty() {
+            let mut text = "invalid label name ".to_string();
+            let _ = write_quoted(&mut text, label);
+            return Err(QueryError::Execution(text));
+        }
+        let mut names = plan.grouping.clone();
+        if !plan.without {
+            names.push(label.to_string());
+        }
+        let mut grouping = Grouping::new(&names, plan.without);
+        let mut counts: Vec<HashMap<usize, u64>> = Vec::new();
+        let mut charge = self.limits.charge();
+        self.each_series(&plan.expr, grid, |series| {
+            let mut places: HashMap<String, usize> = HashMap::new();
+            let mut text = String::new();
+            for step in series.steps() {
+                text.clear();
+                match series.get(step) {
+                    Some(super::column::Cell::Float(v)) => write_float_positional(&mut text, v),
+                    Some(super::column::Cell::Histogram(h)) => text = h.to_string(),
+                    None => continue,
+                }
+                let place = match places.get(&text) {
+                    Some(place) => *place,
+                    None => {
+                        let place = grouping.group(&with_label(&series.labels, label, &text));
+                        places.insert(text.clone(), place);
+                        place
+                    }
+                };
+                if place >= counts.len() {
+                    counts.resize_with(place + 1, HashMap::new);
+                }
+                let count = counts[place].entry(step).or_insert_with(|| 0);
+                if *count == 0 {
+                    charge.add(1)?;
+                }
+                *count += 1;
+            }
+            Ok(())
+        })?;
+        let series = grouping.into_labels().into_iter().zip(counts);
+        let series = series.map(|(labels, counts)| {
+            let mut series = Series::new(labels, false);
+            let mut steps: Vec<(usize, u64)> = counts.into_iter().collect();
+            steps.sort_unstable();
+            series.floats = steps.iter().map(|(step, n)| (*step, *n as f64)).collect();
+            series
+        });
+        self.frame(series.collect())
+    }
+}
+
+fn with_label(labels: &Labels, name: &str, value: &str) -> Labels {
+    let mut builder = labels.to_builder();
+    builder.set(name, value);
+    builder.build()
+}
+
+/// The range of a parameter over all steps.
+pub(super) struct Extent {
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) has_nan: bool,
+}
+
+impl Extent {
+    pub(super) fn new(param: &Scalar, grid: Grid) -> Self {
+        if let Scalar::Constant(v) = param {
+            return Self {
+                min: *v,
+                max: *v,
+                has_nan: v.is_nan(),
+            };
+        }
+        let mut out = Self {
+            min: f64::MAX,
+            max: -f64::MAX,
+            has_nan: false,
+        };
+        for v in (0..grid.steps).map(|step| param.get(step)) {
+            out.max = crate::functions::math::max(out.max, v);
+            out.min = crate::functions::math::min(out.min, v);
+            out.has_nan |= v.is_nan();
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result<S: State>(values: &[f64]) -> f64 {
+        let mut state = None;
+        for v in values {
+            add_float::<S>(&mut state, *v);
+        }
+        state.unwrap().finish(0.5)
+    }
+
+    #[test]
+    fn states() {
+        assert_eq!(result::<Sum>(&[1.0, 1e100, 1.0, -1e100]), 2.0);
+        assert_eq!(result::<Min>(&[f64::NAN, 2.0, 1.0, f64::NAN]), 1.0);
+        assert_eq!(result::<Max>(&[f64::NAN, 2.0, 1.0, f64::NAN]), 2.0);
+        assert!(result::<Max>(&[f64::NAN]).is_nan());
+        assert_eq!(result::<Count>(&[5.0, f64::NAN]), 2.0);
+        assert_eq!(result::<One>(&[5.0, 6.0]), 1.0);
+        assert_eq!(result::<Variance>(&[1.0, 3.0]), 1.0);
+        assert_eq!(result::<Deviation>(&[1.0, 5.0]), 2.0);
+        assert_eq!(result::<Quantile>(&[1.0, 5.0]), 3.0);
+        assert_eq!(result::<KahanMean>(&[1.0, 5.0]), 3.0);
+    }
+}

@@ -1,0 +1,315 @@
+//! The head: all series in memory. Everything here happens under the lock of whoever owns it; no
+//! I/O.
+
+pub(crate) mod exemplars;
+pub(crate) mod floats;
+pub(crate) mod histograms;
+pub(crate) mod index;
+mod postings;
+pub(crate) mod series;
+mod starts;
+
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+use tsdb_model::{Exemplar, Labels, Metadata, SeriesRef};
+
+use exemplars::{ExemplarEntry, ExemplarOrder, Exemplars};
+use floats::ChunkTotals;
+use index::Index;
+use series::{SampleValue, Series, StoredSample};
+
+/// Metric families whose metadata is kept; more are ignored.
+const MAX_FAMILIES: usize = 200_000;
+
+/// A place for a series. The generation counts the series that had it before, so that their
+/// handles do not fit any more.
+#[derive(Debug, Default)]
+struct Slot {
+    generation: u32,
+    series: Option<Box<Series>>,
+}
+
+/// What a commit stores: samples sorted by series, then time, each time of a series once.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) samples: Vec<(SeriesRef, StoredSample)>,
+    pub(crate) exemplars: Vec<(SeriesRef, Exemplar)>,
+    pub(crate) metadata: Vec<(String, Metadata)>,
+}
+
+impl Batch {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty()
+    }
+
+    /// Time of the newest sample or exemplar.
+    pub(crate) fn max_t(&self) -> Option<i64> {
+        let samples = self.samples.iter().map(|s| s.1.t).max();
+        samples.max(self.exemplars.iter().map(|e| e.1.timestamp_ms).max())
+    }
+}
+
+/// Counters of the head.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct HeadCounters {
+    pub(crate) series_created: u64,
+    pub(crate) series_removed: u64,
+    pub(crate) float_samples: u64,
+    pub(crate) histogram_samples: u64,
+    pub(crate) exemplars: u64,
+}
+
+/// All series.
+#[derive(Debug)]
+pub(crate) struct Head {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    by_labels: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    pub(crate) index: Index,
+    pub(crate) exemplars: Exemplars,
+    pub(crate) metadata: BTreeMap<String, Metadata>,
+    pub(crate) totals: ChunkTotals,
+    pub(crate) counters: HeadCounters,
+    /// Times of the oldest and newest sample.
+    pub(crate) min_t: Option<i64>,
+    pub(crate) max_t: Option<i64>,
+    /// The last commit that is in memory, and the last one that readers may see.
+    pub(crate) applied: u64,
+    pub(crate) published: u64,
+    /// Above all numbers that series ever had in the log.
+    pub(crate) next_log_id: u64,
+    scratch: Vec<(i64, f64)>,
+}
+
+fn handle(slot: u32, generation: u32) -> SeriesRef {
+    SeriesRef(u64::from(generation) << 32 | u64::from(slot))
+}
+
+impl Head {
+    pub(crate) fn new(max_exemplars: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_labels: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            index: Index::default(),
+            exemplars: Exemplars::new(max_exemplars),
+            metadata: BTreeMap::new(),
+            totals: ChunkTotals::default(),
+            counters: HeadCounters::default(),
+            min_t: None,
+            max_t: None,
+            applied: 0,
+            published: 0,
+            next_log_id: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Number of slots, used or not.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Series with a handle, those without samples included.
+    pub(crate) fn known(&self) -> u64 {
+        self.by_labels.len() as u64
+    }
+
+    /// The series in a slot.
+    pub(crate) fn in_slot(&self, slot: u32) -> Option<&Series> {
+        self.slots.get(slot as usize)?.series.as_deref()
+    }
+
+    /// The handle of a slot.
+    pub(crate) fn handle_of(&self, slot: u32) -> Option<SeriesRef> {
+        let entry = self.slots.get(slot as usize)?;
+        entry
+            .series
+            .is_some()
+            .then(|| handle(slot, entry.generation))
+    }
+
+    pub(crate) fn get(&self, series: SeriesRef) -> Option<&Series> {
+        let slot = self.slots.get(series.0 as u32 as usize)?;
+        if slot.generation != (series.0 >> 32) as u32 {
+            return None;
+        }
+        slot.series.as_deref()
+    }
+
+    pub(crate) fn get_mut(&mut self, series: SeriesRef) -> Option<&mut Series> {
+        let slot = self.slots.get_mut(series.0 as u32 as usize)?;
+        if slot.generation != (series.0 >> 32) as u32 {
+            return None;
+        }
+        slot.series.as_deref_mut()
+    }
+
+    pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
+        let hash = self.hasher.hash_one(labels);
+        let same = |slot: &u32| self.in_slot(*slot).is_some_and(|s| s.labels == *labels);
+        let slot = *self.by_labels.find(hash, same)?;
+        self.handle_of(slot)
+    }
+
+    /// Makes a series; its labels must not be there. `log_id` is its number in the log if it has
+    /// one. `None` when there are as many series as can be.
+    pub(crate) fn create(&mut self, labels: Labels, log_id: Option<u64>) -> Option<SeriesRef> {
+        let log_id = log_id.unwrap_or(self.next_log_id);
+        self.next_log_id = self.next_log_id.max(log_id.saturating_add(1));
+        let hash = self.hasher.hash_one(&labels);
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None => {
+                let slot = u32::try_from(self.slots.len()).ok()?;
+                self.slots.push(Slot::default());
+                slot
+            }
+        };
+        let entry = &mut self.slots[slot as usize];
+        entry.series = Some(Box::new(Series::new(labels, log_id)));
+        let series = handle(slot, entry.generation);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.by_labels.insert_unique(hash, slot, |slot| {
+            let series = slots.get(*slot as usize).and_then(|s| s.series.as_ref());
+            series.map_or(0, |s| hasher.hash_one(&s.labels))
+        });
+        Some(series)
+    }
+
+    /// Stores a commit. With `note` its samples are noted, for readers that must not see them yet;
+    /// older notes up to commit `horizon` are forgotten.
+    pub(crate) fn apply(&mut self, batch: Batch, commit: u64, note: bool, horizon: u64) {
+        self.applied = commit;
+        let mut samples = batch.samples.into_iter().peekable();
+        while let Some((handle, _)) = samples.peek() {
+            let handle = *handle;
+            let Some(series) = self
+                .slots
+                .get_mut(handle.0 as u32 as usize)
+                .filter(|s| s.generation == (handle.0 >> 32) as u32)
+                .and_then(|s| s.series.as_deref_mut())
+            else {
+                samples.next();
+                continue;
+            };
+            if series.first_commit.is_none() {
+                series.first_commit = Some(commit);
+                self.index.insert(handle.0 as u32, &series.labels);
+                self.counters.series_created += 1;
+            }
+            if series.has_recent() {
+                series.forget_recent(horizon);
+            }
+            let (mut floats, mut histograms, mut times) = (0, 0, Vec::new());
+            let (mut min_t, mut max_t) = (i64::MAX, i64::MIN);
+            let of_series = std::iter::from_fn(|| {
+                let (_, sample) = samples.next_if(|s| s.0 == handle)?;
+                match sample.value {
+                    SampleValue::Float(_) => floats += 1,
+                    SampleValue::Histogram(_) => histograms += 1,
+                }
+                if note {
+                    times.push(sample.t);
+                }
+                (min_t, max_t) = (min_t.min(sample.t), max_t.max(sample.t));
+                Some(sample)
+            });
+            series.insert(of_series, &mut self.scratch, &mut self.totals);
+            for t in times {
+                series.note_recent(commit, t);
+            }
+            self.counters.float_samples += floats;
+            self.counters.histogram_samples += histograms;
+            self.min_t = Some(self.min_t.map_or(min_t, |t| t.min(min_t)));
+            self.max_t = Some(self.max_t.map_or(max_t, |t| t.max(max_t)));
+        }
+        for (handle, exemplar) in batch.exemplars {
+            self.push_exemplar(handle, exemplar, commit);
+        }
+        for (family, metadata) in batch.metadata {
+            if self.metadata.len() < MAX_FAMILIES || self.metadata.contains_key(&family) {
+                self.metadata.insert(family, metadata);
+            }
+        }
+    }
+
+    fn push_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar, commit: u64) {
+        let newer = self
+            .exemplars
+            .newest(series)
+            .is_none_or(|n| exemplars::order(n, &exemplar) == ExemplarOrder::Newer);
+        let Some(series_labels) = self.get(series).map(|s| s.labels.clone()) else {
+            return;
+        };
+        if newer {
+            self.counters.exemplars += 1;
+            self.exemplars.push(ExemplarEntry {
+                series,
+                series_labels,
+                exemplar,
+                commit,
+            });
+        }
+    }
+
+    /// True when [`Self::clean_slot`] would do something.
+    pub(crate) fn needs_cleaning(&self, slot: u32, floor: i64) -> bool {
+        let Some(series) = self.in_slot(slot) else {
+            return false;
+        };
+        series.first_commit.is_none() || series.has_recent() || series.has_before(floor)
+    }
+
+    /// Drops what a series has before `floor`, and the series when nothing is left of it and no
+    /// appender from number `open_appender` on can have its handle. Forgets notes up to commit
+    /// `horizon`.
+    pub(crate) fn clean_slot(&mut self, slot: u32, floor: i64, open_appender: u64, horizon: u64) {
+        let Some(entry) = self.slots.get_mut(slot as usize) else {
+            return;
+        };
+        let Some(series) = entry.series.as_deref_mut() else {
+            return;
+        };
+        series.forget_recent(horizon);
+        series.drop_before(floor, &mut self.totals);
+        if series.max_t().is_some() {
+            return;
+        }
+        if series.first_commit.take().is_some() {
+            self.index.remove(slot, &series.labels);
+            self.counters.series_removed += 1;
+        }
+        if series.touched() >= open_appender {
+            return;
+        }
+        let hash = self.hasher.hash_one(&series.labels);
+        if let Ok(found) = self.by_labels.find_entry(hash, |s| *s == slot) {
+            found.remove();
+        }
+        entry.series = None;
+        // The last generation is not given away: the slot rests for ever.
+        if let Some(next) = entry.generation.checked_add(1) {
+            entry.generation = next;
+            self.free.push(slot);
+        }
+    }
+
+    /// Works out the times of the oldest and newest sample anew.
+    pub(crate) fn time_range(&self) -> (Option<i64>, Option<i64>) {
+        let series = self.slots.iter().filter_map(|s| s.series.as_deref());
+        let mut range = (None, None);
+        for s in series {
+            range.0 = match (range.0, s.min_t()) {
+                (Some(a), Some(b)) => Some(i64::min(a, b)),
+                (a, b) => a.or(b),
+            };
+            range.1 = range.1.max(s.max_t());
+        }
+        range
+    }
+}

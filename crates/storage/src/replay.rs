@@ -1,0 +1,230 @@
+//! Reading the log when a store is opened.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use tsdb_model::{Labels, SeriesRef, StorageError};
+
+use crate::dir::Dir;
+use crate::head::{Batch, Head};
+use crate::wal::decode::{LogCommit, Part, decode_entries, decode_part};
+use crate::wal::log::SegmentInfo;
+use crate::wal::read::{ReadError, SegmentReader};
+use crate::wal::{WAL_DIR, io_error, segment_name, segment_number};
+
+/// How often reading begins anew because a running writer removed a segment.
+const ATTEMPTS: usize = 10;
+
+/// What the log gave.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) head: Head,
+    pub(crate) segments: Vec<SegmentInfo>,
+    pub(crate) corruptions: u64,
+    pub(crate) seconds: f64,
+}
+
+struct Replay {
+    head: Head,
+    /// Series by their numbers in the log.
+    by_id: HashMap<u64, SeriesRef>,
+    segments: Vec<SegmentInfo>,
+    corruptions: u64,
+    /// Commits of which a part is missing, and samples whose series is not known.
+    incomplete: u64,
+    orphans: u64,
+}
+
+/// A failure of reading one segment.
+enum Failure {
+    Vanished,
+    Other(StorageError),
+}
+
+/// Reads all segments.
+pub(crate) fn replay(dir: &Arc<dyn Dir>, max_exemplars: usize) -> Result<Replayed, StorageError> {
+    let start = Instant::now();
+    for _ in 0..ATTEMPTS {
+        let mut replay = Replay {
+            head: Head::new(max_exemplars),
+            by_id: HashMap::new(),
+            segments: Vec::new(),
+            corruptions: 0,
+            incomplete: 0,
+            orphans: 0,
+        };
+        match replay.read_all(dir) {
+            Err(Failure::Vanished) => {}
+            Err(Failure::Other(e)) => return Err(e),
+            Ok(()) => {
+                let mut head = replay.head;
+                head.published = head.applied;
+                let seconds = start.elapsed().as_secs_f64();
+                tracing::info!(
+                    segments = replay.segments.len(),
+                    series = head.index.len(),
+                    samples = head.counters.float_samples + head.counters.histogram_samples,
+                    corruptions = replay.corruptions,
+                    seconds,
+                    "log read"
+                );
+                if replay.incomplete + replay.orphans > 0 {
+                    tracing::warn!(
+                        commits = replay.incomplete,
+                        samples = replay.orphans,
+                        "unfinished commits, and samples whose definition is damaged, were left out"
+                    );
+                }
+                head.counters = crate::head::HeadCounters::default();
+                return Ok(Replayed {
+                    head,
+                    segments: replay.segments,
+                    corruptions: replay.corruptions,
+                    seconds,
+                });
+            }
+        }
+    }
+    let text = format!(
+        "the log in {} changes faster than it can be read",
+        dir.display()
+    );
+    Err(StorageError::Unavailable(text))
+}
+
+impl Replay {
+    fn read_all(&mut self, dir: &Arc<dyn Dir>) -> Result<(), Failure> {
+        let names = dir
+            .list(WAL_DIR)
+            .map_err(|e| Failure::Other(io_error("listing", WAL_DIR, &e)))?;
+        let mut numbers: Vec<u32> = names.iter().filter_map(|n| segment_number(n)).collect();
+        numbers.sort_unstable();
+        for number in numbers {
+            self.read_segment(dir, number)?;
+        }
+        Ok(())
+    }
+
+    fn read_segment(&mut self, dir: &Arc<dyn Dir>, number: u32) -> Result<(), Failure> {
+        let name = segment_name(number);
+        let io = |e: std::io::Error| match e.kind() {
+            ErrorKind::NotFound => Failure::Vanished,
+            _ => Failure::Other(io_error("reading", &name, &e)),
+        };
+        let mut reader = match SegmentReader::open(Arc::clone(dir), name.clone()) {
+            Ok(reader) => reader,
+            Err(ReadError::Io(e)) => return Err(io(e)),
+            Err(ReadError::Newer(version)) => {
+                let text = format!(
+                    "{}/{name} has format version {version}: written by a newer version of tsdb",
+                    dir.display()
+                );
+                return Err(Failure::Other(StorageError::Unavailable(text)));
+            }
+        };
+        let mut info = SegmentInfo {
+            number,
+            bytes: reader.size(),
+            max_t: None,
+        };
+        let mut commit = LogCommit::default();
+        let mut expected: Option<Part> = None;
+        while let Some(payload) = reader.next().map_err(io)? {
+            let Ok((part, kind, entries)) = decode_part(&payload) else {
+                self.damaged(&name, "a record that says nothing sensible");
+                expected = None;
+                continue;
+            };
+            if part.first {
+                self.incomplete += u64::from(expected.is_some());
+                commit = LogCommit::default();
+            } else if expected.is_none_or(|e| (e.seq, e.index) != (part.seq, part.index)) {
+                // Its beginning is missing.
+                self.incomplete += 1;
+                expected = None;
+                continue;
+            }
+            if decode_entries(kind, entries, &mut commit).is_err() {
+                self.damaged(&name, "a record that says nothing sensible");
+                expected = None;
+                continue;
+            }
+            // Also of commits that are not finished: the numbers must not be used again.
+            let newest = commit.definitions.iter().map(|d| d.0).max();
+            if let Some(id) = newest {
+                self.head.next_log_id = self.head.next_log_id.max(id.saturating_add(1));
+            }
+            if part.last {
+                expected = None;
+                self.apply(std::mem::take(&mut commit), &mut info);
+            } else {
+                expected = Some(Part {
+                    index: part.index.saturating_add(1),
+                    ..part
+                });
+            }
+        }
+        self.incomplete += u64::from(expected.is_some());
+        for damage in &reader.damage {
+            self.corruptions += 1;
+            tracing::warn!(
+                segment = name,
+                offset = damage.offset,
+                bytes = damage.bytes,
+                "damaged place in the log skipped"
+            );
+        }
+        self.segments.push(info);
+        Ok(())
+    }
+
+    fn damaged(&mut self, name: &str, what: &str) {
+        self.corruptions += 1;
+        tracing::warn!(segment = name, what, "damaged record in the log skipped");
+    }
+
+    fn define(&mut self, id: u64, labels: Labels) {
+        let known = self.head.find(&labels);
+        let Some(handle) = known.or_else(|| self.head.create(labels, Some(id))) else {
+            return;
+        };
+        if let Some(series) = self.head.get_mut(handle) {
+            series.log_id = id;
+        }
+        self.by_id.insert(id, handle);
+    }
+
+    fn apply(&mut self, commit: LogCommit, info: &mut SegmentInfo) {
+        for (id, labels) in commit.definitions {
+            self.define(id, labels);
+        }
+        let mut batch = Batch {
+            metadata: commit.metadata,
+            ..Batch::default()
+        };
+        for (id, sample) in commit.samples {
+            self.head.next_log_id = self.head.next_log_id.max(id.saturating_add(1));
+            match self.by_id.get(&id) {
+                Some(handle) => batch.samples.push((*handle, sample)),
+                None => self.orphans += 1,
+            }
+        }
+        for (id, exemplar) in commit.exemplars {
+            match self.by_id.get(&id) {
+                Some(handle) => batch.exemplars.push((*handle, exemplar)),
+                None => self.orphans += 1,
+            }
+        }
+        info.max_t = info.max_t.max(batch.max_t());
+        batch
+            .samples
+            .sort_by_key(|(handle, sample)| (*handle, sample.t));
+        batch
+            .samples
+            .dedup_by_key(|(handle, sample)| (*handle, sample.t));
+        let number = self.head.applied + 1;
+        self.head.apply(batch, number, false, 0);
+    }
+}

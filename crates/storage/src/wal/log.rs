@@ -1,0 +1,255 @@
+//! Writing the log. Whoever holds the log holds the right to commit.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use tsdb_model::{SeriesRef, StorageError};
+
+use super::encode::CommitEncoder;
+use super::frame::{HEADER_BYTES, Header, VERSION};
+use super::{WAL_DIR, io_error, segment_name};
+use crate::dir::{Dir, WriteFile};
+use crate::head::{Batch, Head};
+
+/// A segment that is not written any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentInfo {
+    pub(crate) number: u32,
+    pub(crate) bytes: u64,
+    /// Time of the newest sample or exemplar in it.
+    pub(crate) max_t: Option<i64>,
+}
+
+/// The segment being written.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) info: SegmentInfo,
+    pub(crate) file: Arc<dyn WriteFile>,
+    salt: u64,
+    definition_bytes: u64,
+    has_metadata: bool,
+}
+
+/// A commit ready to be written.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    definition_bytes: u64,
+    max_t: Option<i64>,
+    /// Series whose definition is among the bytes.
+    pub(crate) defined: Vec<SeriesRef>,
+}
+
+/// The log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    dir: Arc<dyn Dir>,
+    segment_bytes: u64,
+    next_number: u32,
+    next_seq: u64,
+    pub(crate) current: Option<Current>,
+    pub(crate) finished: Vec<SegmentInfo>,
+}
+
+impl Log {
+    /// A log that goes on behind the segments `finished`.
+    pub(crate) fn new(dir: Arc<dyn Dir>, segment_bytes: u64, finished: Vec<SegmentInfo>) -> Self {
+        let last = finished.iter().map(|s| s.number).max();
+        Self {
+            dir,
+            segment_bytes,
+            next_number: last.map_or(0, |n| n.saturating_add(1)),
+            next_seq: 0,
+            current: None,
+            finished,
+        }
+    }
+
+    /// Number of the segment being written, or of the next one.
+    pub(crate) fn current_number(&self) -> u32 {
+        self.current
+            .as_ref()
+            .map_or(self.next_number, |c| c.info.number)
+    }
+
+    /// True when the next commit belongs into a new segment. Definitions alone do not fill one:
+    /// they would all be needed again in the next.
+    pub(crate) fn is_full(&self) -> bool {
+        self.current.as_ref().is_some_and(|c| {
+            c.info.bytes >= self.segment_bytes && c.info.bytes >= 2 * c.definition_bytes
+        })
+    }
+
+    /// Makes the next segment, unless one is being written.
+    pub(crate) fn begin(&mut self) -> Result<(), StorageError> {
+        if self.current.is_some() {
+            return Ok(());
+        }
+        let number = self.next_number;
+        let name = segment_name(number);
+        let salt = RandomState::new().hash_one(number);
+        let file = match self.dir.create(&name) {
+            Ok(file) => file,
+            Err(e) => {
+                if e.kind() == std::io::ErrorKind::AlreadyExists {
+                    self.next_number = number.saturating_add(1);
+                }
+                return Err(io_error("creating", &name, &e));
+            }
+        };
+        let header = Header {
+            version: VERSION,
+            salt,
+        };
+        let begun = file
+            .append(&header.encode())
+            .and_then(|()| self.dir.sync_dir(WAL_DIR));
+        if let Err(e) = begun {
+            // Nothing is in it; a full disk should not fill up with empty segments.
+            if self.dir.remove(&name).is_err() {
+                self.next_number = number.saturating_add(1);
+            }
+            return Err(io_error("beginning", &name, &e));
+        }
+        self.next_number = number.saturating_add(1);
+        self.current = Some(Current {
+            info: SegmentInfo {
+                number,
+                bytes: HEADER_BYTES as u64,
+                max_t: None,
+            },
+            file: file.into(),
+            salt,
+            definition_bytes: 0,
+            has_metadata: false,
+        });
+        Ok(())
+    }
+
+    /// Puts the current segment among the finished ones.
+    pub(crate) fn finish(&mut self) {
+        self.finished.extend(self.current.take().map(|c| c.info));
+    }
+
+    /// True when the current segment has all metadata.
+    pub(crate) fn has_metadata(&self) -> bool {
+        self.current.as_ref().is_some_and(|c| c.has_metadata)
+    }
+
+    /// Encodes a commit for the current segment, with all that the segment lacks to be understood
+    /// without the others.
+    pub(crate) fn encode(&mut self, head: &Head, batch: &Batch) -> Result<Encoded, StorageError> {
+        let Some(current) = &self.current else {
+            return Err(StorageError::Unavailable("no log segment".into()));
+        };
+        self.next_seq += 1;
+        let mut encoder = CommitEncoder::new(self.next_seq);
+        let samples = batch.samples.iter().map(|s| s.0);
+        let used = samples.chain(batch.exemplars.iter().map(|e| e.0));
+        let mut defined = Vec::new();
+        let mut last = None;
+        for handle in used {
+            if last == Some(handle) {
+                continue;
+            }
+            last = Some(handle);
+            if let Some(series) = head.get(handle)
+                && series.log_segment != Some(current.info.number)
+            {
+                defined.push(handle);
+            }
+        }
+        defined.sort_unstable();
+        defined.dedup();
+        for series in defined.iter().filter_map(|handle| head.get(*handle)) {
+            encoder.definition(series.log_id, &series.labels);
+        }
+        let definition_bytes = encoder.definition_bytes() as u64;
+        if !current.has_metadata {
+            for (family, metadata) in &head.metadata {
+                encoder.metadata(family, metadata);
+            }
+        }
+        for (family, metadata) in &batch.metadata {
+            encoder.metadata(family, metadata);
+        }
+        // Floats first, so that each kind is in as few records as possible.
+        for floats in [true, false] {
+            let kind = |v: &crate::head::series::SampleValue| {
+                matches!(v, crate::head::series::SampleValue::Float(_))
+            };
+            for (handle, sample) in batch.samples.iter().filter(|s| kind(&s.1.value) == floats) {
+                if let Some(series) = head.get(*handle) {
+                    encoder.sample(series.log_id, sample);
+                }
+            }
+        }
+        for (handle, exemplar) in &batch.exemplars {
+            if let Some(series) = head.get(*handle) {
+                encoder.exemplar(series.log_id, exemplar);
+            }
+        }
+        Ok(Encoded {
+            bytes: encoder.finish(current.salt, current.info.bytes)?,
+            definition_bytes,
+            max_t: batch.max_t(),
+            defined,
+        })
+    }
+
+    /// Writes a commit with one call. After a failure the segment is not written any more.
+    pub(crate) fn write(&mut self, encoded: &Encoded) -> Result<(), StorageError> {
+        let Some(current) = &mut self.current else {
+            return Err(StorageError::Unavailable("no log segment".into()));
+        };
+        let name = segment_name(current.info.number);
+        if let Err(e) = current.file.append(&encoded.bytes) {
+            let error = io_error("writing", &name, &e);
+            // What was half written should not be taken for a commit later.
+            let cut = current.file.truncate(current.info.bytes);
+            if current.info.bytes == HEADER_BYTES as u64 && self.dir.remove(&name).is_ok() {
+                self.current = None;
+            } else if cut.is_err() {
+                tracing::warn!(segment = name, "a half-written commit stays in the log");
+            }
+            return Err(error);
+        }
+        current.info.bytes += encoded.bytes.len() as u64;
+        current.info.max_t = current.info.max_t.max(encoded.max_t);
+        current.definition_bytes += encoded.definition_bytes;
+        current.has_metadata = true;
+        Ok(())
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn bytes(&self) -> u64 {
+        let current = self.current.as_ref().map_or(0, |c| c.info.bytes);
+        self.finished.iter().map(|s| s.bytes).sum::<u64>() + current
+    }
+
+    /// Number of segments.
+    pub(crate) fn segments(&self) -> u64 {
+        self.finished.len() as u64 + u64::from(self.current.is_some())
+    }
+
+    /// Segments with nothing from `floor` on.
+    pub(crate) fn droppable(&self, floor: i64) -> Vec<u32> {
+        let old = self
+            .finished
+            .iter()
+            .filter(|s| s.max_t.is_none_or(|t| t < floor));
+        old.map(|s| s.number).collect()
+    }
+
+    /// Removes a finished segment.
+    pub(crate) fn remove(&mut self, number: u32) -> Result<(), StorageError> {
+        let name = segment_name(number);
+        match self.dir.remove(&name) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io_error("removing", &name, &e));
+            }
+            _ => self.finished.retain(|s| s.number != number),
+        }
+        Ok(())
+    }
+}

@@ -1,1 +1,0 @@
-//! Test tools of tsdb: fault-injecting disk, .test runner, series generators.
