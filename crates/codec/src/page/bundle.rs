@@ -137,7 +137,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Appends all columns of a bundle, one behind the other, and gives the flags of each.
+/// Appends all columns of a bundle, one behind the other, and gives the flags of each. Columns
+/// coded as differences are never called constant.
 /// On an error `out` is as it was.
 pub fn decode_bundle(
     bytes: &[u8],
