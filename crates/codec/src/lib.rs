@@ -8,6 +8,8 @@
 pub mod bits;
 pub mod error;
 pub mod histogram_chunk;
+pub mod page;
+pub mod times;
 pub mod varint;
 pub mod xor;
 
