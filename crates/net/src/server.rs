@@ -84,7 +84,7 @@ impl Default for ServerOptions {
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("listen tcp {address}: {source}")]
+#[error("listen tcp {address}")]
 pub struct BindError {
     /// The address as given.
     pub address: String,
