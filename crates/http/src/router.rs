@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{ALLOW, ORIGIN, VARY};
+use http::header::{ALLOW, ORIGIN, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tsdb_net::body::Body;
@@ -377,9 +377,16 @@ fn unread_body(e: &ReadBodyError) -> Response {
     let status = match e {
         ReadBodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         ReadBodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+        ReadBodyError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::BAD_REQUEST,
     };
-    error_response_with(status, &ApiError::new(ErrorKind::BadData, e.to_string()))
+    let error = ApiError::new(ErrorKind::BadData, e.to_string());
+    let mut response = error_response_with(status, &error);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let seconds = HeaderValue::from_static("5");
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    response
 }
 
 fn empty(status: StatusCode) -> Response {

@@ -1,5 +1,5 @@
-//! HTTP/1.1 client: connections kept per host, redirects, timeouts, gzip undone under a size
-//! limit, and errors worded as Prometheus words them.
+//! HTTP/1.1 client: connections kept per host, credentials, redirects, timeouts, gzip undone under
+//! a size limit, and errors worded as Prometheus words them. How connections are made is in `dial`.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -10,17 +10,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, USER_AGENT,
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap, HeaderName,
+    HeaderValue, LOCATION, PROXY_AUTHORIZATION, USER_AGENT,
 };
 use http::{Method, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
+use tsdb_config::{ClientProblem, HttpClientConfig};
 
+use crate::credentials::{Credentials, basic};
+use crate::dial::{Proxy, connect, describe_io};
+use crate::tls::client::{self as tls, ClientTls};
 use crate::url;
 
 /// How a client behaves towards all hosts.
@@ -34,6 +36,8 @@ pub struct ClientOptions {
     pub max_idle_per_host: usize,
     /// Time an unused connection is kept.
     pub idle_timeout: Duration,
+    /// Credentials, TLS, proxy and headers.
+    pub http: HttpClientConfig,
 }
 
 impl Default for ClientOptions {
@@ -43,6 +47,7 @@ impl Default for ClientOptions {
             max_redirects: 10,
             max_idle_per_host: 2,
             idle_timeout: Duration::from_mins(5),
+            http: HttpClientConfig::default(),
         }
     }
 }
@@ -103,14 +108,45 @@ impl Response {
 /// An HTTP client. Clones share connections.
 #[derive(Debug, Clone)]
 pub struct Client {
-    options: Arc<ClientOptions>,
-    kept: Arc<Mutex<Kept>>,
+    inner: Arc<Inner>,
+}
+
+/// Equal when they share connections.
+impl PartialEq for Client {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: ClientOptions,
+    credentials: Credentials,
+    tls: ClientTls,
+    proxy: Result<Option<Proxy>, String>,
+    kept: Mutex<Kept>,
+}
+
+/// Looks whether the files of a client's settings can be read and used now. A client made of
+/// settings that cannot be used says so with each request, and works as soon as they can.
+pub fn check(config: &HttpClientConfig) -> Result<(), ClientProblem> {
+    Credentials::new(config.clone()).add(&mut HeaderMap::new())?;
+    if let Some(url) = &config.proxy_url {
+        Proxy::parse(url.expose()).map_err(|reason| ClientProblem {
+            field: "proxy_url".to_string(),
+            reason,
+        })?;
+    }
+    if config.tls_config == tsdb_config::TlsConfig::default() {
+        return Ok(());
+    }
+    tls::build(&config.tls_config).map(drop)
 }
 
 /// Connections kept for the next request.
 #[derive(Debug)]
 struct Kept {
-    /// By host and port, the longest unused first.
+    /// By scheme, host and port, the longest unused first.
     idle: HashMap<String, Vec<Idle>>,
     /// When the last look was taken at all of them.
     swept: Instant,
@@ -120,6 +156,8 @@ struct Kept {
 struct Idle {
     sender: SendRequest<Full<Bytes>>,
     since: Instant,
+    /// Of the TLS settings it was made with.
+    generation: u64,
 }
 
 /// One request, kept for redirects and second attempts.
@@ -128,17 +166,29 @@ struct Outgoing {
     method: Method,
     headers: HeaderMap,
     body: Bytes,
+    /// The proxy wants to see whole URLs.
+    absolute: bool,
 }
+
+/// A connection with a request's answer on it.
+type Answered = (http::Response<Incoming>, SendRequest<Full<Bytes>>, u64);
 
 impl Client {
     /// A client without connections.
     pub fn new(options: ClientOptions) -> Self {
-        Self {
-            options: Arc::new(options),
-            kept: Arc::new(Mutex::new(Kept {
+        let proxy = options.http.proxy_url.as_ref();
+        let inner = Inner {
+            credentials: Credentials::new(options.http.clone()),
+            tls: ClientTls::new(options.http.tls_config.clone()),
+            proxy: proxy.map(|url| Proxy::parse(url.expose())).transpose(),
+            kept: Mutex::new(Kept {
                 idle: HashMap::new(),
                 swept: Instant::now(),
-            })),
+            }),
+            options,
+        };
+        Self {
+            inner: Arc::new(inner),
         }
     }
 
@@ -203,39 +253,56 @@ impl Client {
         let deadline = Instant::now() + timeout;
         let fail = |url: &str, cause: String| FetchError::Request {
             method: verb,
-            url: url.to_string(),
+            url: url::without_password(url),
             cause,
         };
-        let headers = self.header_map(headers).map_err(|cause| fail(url, cause))?;
+        let headers = self
+            .header_map(url, headers)
+            .map_err(|cause| fail(url, cause))?;
         let mut outgoing = Outgoing {
             method,
             headers,
             body,
+            absolute: false,
+        };
+        let first = url::parse(url).map_err(|cause| fail(url, cause))?;
+        let options = &self.inner.options;
+        let max_redirects = if options.http.follow_redirects {
+            options.max_redirects
+        } else {
+            0
         };
         let mut url = url.to_string();
         let mut redirects = 0;
         loop {
             let target = url::parse(&url).map_err(|cause| fail(&url, cause))?;
             let round = tokio::time::timeout_at(deadline, self.round_trip(&target, &outgoing));
-            let (response, sender) = match round.await {
+            let (response, sender, generation) = match round.await {
                 Ok(Ok(done)) => done,
                 Ok(Err(cause)) => return Err(fail(&url, cause)),
                 Err(_) => return Err(fail(&url, DEADLINE.to_string())),
             };
-            let Some(location) = redirect(&response).filter(|_| self.options.max_redirects > 0)
-            else {
+            let Some(location) = redirect(&response).filter(|_| max_redirects > 0) else {
                 let read = read_whole(response, max_body_bytes);
                 let read = tokio::time::timeout_at(deadline, read).await;
                 let response = read.unwrap_or(Err(FetchError::Body(DEADLINE.to_string())))?;
-                self.keep(&target, sender);
+                self.keep(&target, sender, generation);
                 return Ok(response);
             };
             let next = url::join(&target, &location).map_err(|cause| fail(&location, cause))?;
-            if redirects == self.options.max_redirects {
+            if redirects == max_redirects {
                 let cause = format!("stopped after {redirects} redirects");
                 return Err(fail(&next, cause));
             }
             redirects += 1;
+            let unchecked = url::parse(&next).is_ok_and(|next| !url::may_follow(&first, &next));
+            if unchecked {
+                // Another host has no business with our credentials.
+                outgoing.headers.remove(AUTHORIZATION);
+                for name in self.inner.options.http.http_headers.keys() {
+                    outgoing.headers.remove(name);
+                }
+            }
             // 307 and 308 repeat the request, the others turn it into a GET.
             let status = response.status();
             let repeat = status == StatusCode::TEMPORARY_REDIRECT
@@ -249,9 +316,9 @@ impl Client {
         }
     }
 
-    fn header_map(&self, headers: &[(&str, String)]) -> Result<HeaderMap, String> {
+    fn header_map(&self, url: &str, headers: &[(&str, String)]) -> Result<HeaderMap, String> {
         let mut map = HeaderMap::new();
-        let user_agent = HeaderValue::from_str(&self.options.user_agent);
+        let user_agent = HeaderValue::from_str(&self.inner.options.user_agent);
         map.insert(USER_AGENT, user_agent.map_err(|e| e.to_string())?);
         map.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         for (name, value) in headers {
@@ -260,22 +327,32 @@ impl Client {
             let value = HeaderValue::from_str(value).map_err(|_| bad())?;
             map.insert(key, value);
         }
+        if let Some((user, password)) = url.parse::<Uri>().ok().as_ref().and_then(url::user_info) {
+            map.insert(AUTHORIZATION, basic(&user, &password));
+        }
+        self.inner.credentials.add_to(&mut map)?;
         Ok(map)
     }
 
     /// Sends the request on a kept connection, or on a new one. A kept connection that turns out
     /// to be closed is no failure: the host closed it while it was unused.
-    async fn round_trip(
-        &self,
-        target: &Uri,
-        outgoing: &Outgoing,
-    ) -> Result<(http::Response<Incoming>, SendRequest<Full<Bytes>>), String> {
-        while let Some(mut sender) = self.take_idle(target) {
+    async fn round_trip(&self, target: &Uri, outgoing: &Outgoing) -> Result<Answered, String> {
+        let proxy = self.inner.proxy.as_ref().map_err(Clone::clone)?;
+        let mut outgoing = outgoing.clone();
+        if let Some(proxy) = proxy
+            && !url::is_https(target)
+        {
+            outgoing.absolute = true;
+            if let Some(value) = proxy.authorization() {
+                outgoing.headers.insert(PROXY_AUTHORIZATION, value.clone());
+            }
+        }
+        while let Some((mut sender, generation)) = self.take_idle(target) {
             if sender.ready().await.is_err() {
                 continue;
             }
             match sender.try_send_request(outgoing.request(target)?).await {
-                Ok(response) => return Ok((response, sender)),
+                Ok(response) => return Ok((response, sender, generation)),
                 Err(mut failed) => {
                     let unsent = failed.take_message().is_some();
                     let error = failed.into_error();
@@ -287,34 +364,54 @@ impl Client {
                 }
             }
         }
-        let mut sender = connect(target).await?;
+        let (mut sender, generation) = connect(target, &self.inner.tls, proxy.as_ref()).await?;
         let request = outgoing.request(target)?;
         let sent = sender.send_request(request).await;
-        sent.map(|response| (response, sender))
+        sent.map(|response| (response, sender, generation))
             .map_err(|e| describe(&e))
     }
 
-    fn take_idle(&self, target: &Uri) -> Option<SendRequest<Full<Bytes>>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = kept.idle.get_mut(&url::host_port(target))?;
-        drop_old(list, self.options.idle_timeout);
-        list.pop().map(|i| i.sender)
+    fn take_idle(&self, target: &Uri) -> Option<(SendRequest<Full<Bytes>>, u64)> {
+        // Connections made with older certificates are of no use any more.
+        let generation = if url::is_https(target) {
+            self.inner.tls.generation()
+        } else {
+            0
+        };
+        let mut kept = self
+            .inner
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let list = kept.idle.get_mut(&url::origin(target))?;
+        drop_old(list, self.inner.options.idle_timeout);
+        list.retain(|i| i.generation == generation);
+        list.pop().map(|i| (i.sender, i.generation))
     }
 
     /// Keeps a connection for the next request to its host.
-    fn keep(&self, target: &Uri, sender: SendRequest<Full<Bytes>>) {
-        if sender.is_closed() || self.options.max_idle_per_host == 0 {
+    fn keep(&self, target: &Uri, sender: SendRequest<Full<Bytes>>, generation: u64) {
+        let options = &self.inner.options;
+        if sender.is_closed() || options.max_idle_per_host == 0 {
             return;
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self
+            .inner
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let since = Instant::now();
-        let list = kept.idle.entry(url::host_port(target)).or_default();
-        if list.len() >= self.options.max_idle_per_host {
+        let list = kept.idle.entry(url::origin(target)).or_default();
+        if list.len() >= options.max_idle_per_host {
             list.remove(0);
         }
-        list.push(Idle { sender, since });
+        list.push(Idle {
+            sender,
+            since,
+            generation,
+        });
         // Hosts that are asked no more have to be looked after, too.
-        let max_age = self.options.idle_timeout;
+        let max_age = options.idle_timeout;
         if since.duration_since(kept.swept) >= max_age {
             kept.swept = since;
             kept.idle.retain(|_, list| {
@@ -335,7 +432,12 @@ impl Outgoing {
         let path = target.path_and_query().map_or("/", |p| p.as_str());
         let mut request = http::Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
-        *request.uri_mut() = path.parse().map_err(|_| format!("invalid path {path:?}"))?;
+        let uri = if self.absolute {
+            format!("http://{}{path}", url::host_header(target))
+        } else {
+            path.to_string()
+        };
+        *request.uri_mut() = uri.parse().map_err(|_| format!("invalid path {path:?}"))?;
         *request.headers_mut() = self.headers.clone();
         let host = url::host_header(target);
         let host = HeaderValue::from_str(&host).map_err(|_| format!("invalid host {host:?}"))?;
@@ -344,47 +446,11 @@ impl Outgoing {
     }
 }
 
-/// Opens a connection and starts the task that drives it.
-async fn connect(target: &Uri) -> Result<SendRequest<Full<Bytes>>, String> {
-    let host = target.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = target.port_u16().unwrap_or(80);
-    let addresses = tokio::net::lookup_host((host, port)).await;
-    let addresses = addresses.map_err(|e| format!("dial tcp: lookup {host}: {}", bare(&e)))?;
-    let mut failure = format!("dial tcp: lookup {host}: no such host");
-    let mut first = true;
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                let _ = stream.set_nodelay(true);
-                let handshake = http1::handshake(TokioIo::new(stream)).await;
-                let (sender, connection) = handshake.map_err(|e| describe(&e))?;
-                tokio::spawn(connection); // ends with the sender or with the peer
-                return Ok(sender);
-            }
-            // As Go does: the first failure is the one reported.
-            Err(error) if first => {
-                failure = format!("dial tcp {address}: connect: {}", bare(&error));
-                first = false;
-            }
-            Err(_) => {}
-        }
-    }
-    Err(failure)
-}
-
-/// An I/O error in Go's words: lower case, without `(os error N)`.
-fn bare(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    text.to_lowercase()
-}
-
 /// What an early end of the connection is called.
 const EOF: &str = "EOF";
 
 /// A hyper error by its innermost cause, in Go's words where there are some.
-fn describe(error: &hyper::Error) -> String {
+pub(crate) fn describe(error: &hyper::Error) -> String {
     if error.is_incomplete_message() {
         return EOF.to_string();
     }
@@ -393,8 +459,7 @@ fn describe(error: &hyper::Error) -> String {
         cause = source;
     }
     match cause.downcast_ref::<std::io::Error>() {
-        Some(io) if io.kind() == std::io::ErrorKind::UnexpectedEof => EOF.to_string(),
-        Some(io) => bare(io),
+        Some(io) => describe_io(io),
         None => cause.to_string(),
     }
 }

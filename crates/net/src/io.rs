@@ -1,51 +1,80 @@
-//! A TCP stream that gives up on clients who send a request head, or take their answer, too slowly.
+//! A stream, plain or with TLS, that gives up on clients who send a request head, or take their answer, too slowly.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
 
-const IDLE: u8 = 0;
-const HEAD: u8 = 1;
-const BUSY: u8 = 2;
+use crate::server::slots::Phase;
 
-/// What a connection is doing, shared between the stream and the request handler.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Phase(Arc<AtomicU8>);
+/// What clients connect by.
+pub(crate) enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
 
-impl Phase {
-    /// A request head is complete; until the guard is dropped the client may take its time.
-    pub(crate) fn busy(&self) -> BusyGuard {
-        self.0.store(BUSY, Ordering::Relaxed);
-        BusyGuard(self.clone())
-    }
+/// Calls a method of whichever stream it is.
+macro_rules! either {
+    ($self:ident, $method:ident $(, $argument:expr)*) => {
+        match $self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).$method($($argument),*),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
+        }
+    };
+}
 
-    /// True when part of a request head is there, but not all of it.
-    pub(crate) fn in_head(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == HEAD
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        either!(self, poll_read, cx, buffer)
     }
 }
 
-/// Held while a request is handled and its answer sent.
-#[derive(Debug)]
-pub(crate) struct BusyGuard(Phase);
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, poll_write, cx, bytes)
+    }
 
-impl Drop for BusyGuard {
-    fn drop(&mut self) {
-        self.0.0.store(IDLE, Ordering::Relaxed);
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, poll_write_vectored, cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_flush, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_shutdown, cx)
     }
 }
 
 /// The stream. A read fails with `TimedOut` when a request head is not complete `head` after its
 /// first byte, a write when the client has taken nothing for `stall`.
 pub(crate) struct TimedStream {
-    stream: TcpStream,
+    stream: Stream,
     phase: Phase,
     head: Duration,
     head_timer: Option<Pin<Box<Sleep>>>,
@@ -54,7 +83,7 @@ pub(crate) struct TimedStream {
 }
 
 impl TimedStream {
-    pub(crate) fn new(stream: TcpStream, phase: Phase, head: Duration, stall: Duration) -> Self {
+    pub(crate) fn new(stream: Stream, phase: Phase, head: Duration, stall: Duration) -> Self {
         Self {
             stream,
             phase,
@@ -65,11 +94,11 @@ impl TimedStream {
         }
     }
 
-    fn poll_timed_write(
+    fn poll_timed<T>(
         &mut self,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         let done = write(Pin::new(&mut self.stream), cx);
         if done.is_ready() {
             self.stall_timer = None;
@@ -98,17 +127,11 @@ impl AsyncRead for TimedStream {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let done = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            let phase = &self.phase.0;
-            let first = phase
-                .compare_exchange(IDLE, HEAD, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
-            if first {
-                let deadline = Instant::now() + self.head;
-                match &mut self.head_timer {
-                    Some(timer) => timer.as_mut().reset(deadline),
-                    None => self.head_timer = Some(Box::pin(tokio::time::sleep_until(deadline))),
-                }
+        if buffer.filled().len() > before && self.phase.first_byte() {
+            let deadline = Instant::now() + self.head;
+            match &mut self.head_timer {
+                Some(timer) => timer.as_mut().reset(deadline),
+                None => self.head_timer = Some(Box::pin(tokio::time::sleep_until(deadline))),
             }
         }
         let in_head = self.phase.in_head();
@@ -129,7 +152,7 @@ impl AsyncWrite for TimedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_timed_write(cx, |stream, cx| stream.poll_write(cx, bytes))
+        self.poll_timed(cx, |stream, cx| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -137,7 +160,7 @@ impl AsyncWrite for TimedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_timed_write(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
+        self.poll_timed(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -145,7 +168,8 @@ impl AsyncWrite for TimedStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // With TLS this is where bytes really go out.
+        self.poll_timed(cx, |stream, cx| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,13 +1,19 @@
-//! HTTP/1.1 client and server plumbing of tsdb: connections, limits, timeouts, compression and
-//! graceful stop. What is asked and answered belongs to the callers.
+//! HTTP/1.1 client and server plumbing of tsdb: connections, TLS, credentials, limits, timeouts,
+//! compression and graceful stop. What is asked and answered belongs to the callers.
 
 pub mod body;
 pub mod client;
+mod credentials;
+mod dial;
 pub mod encoding;
+mod files;
 mod io;
 pub mod server;
+mod tls;
 pub mod url;
+pub mod web;
 
 pub use body::{Body, BodySender, BodyWriter};
 pub use client::{Client, ClientOptions, FetchError};
 pub use server::{Handler, Request, Response, Server, ServerOptions};
+pub use web::{WebAccess, WebError};

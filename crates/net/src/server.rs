@@ -1,7 +1,6 @@
-//! HTTP/1.1 server: listeners, connections, limits, timeouts and graceful stop. Routing and
-//! answers belong to the [`Handler`].
+//! HTTP/1.1 server: listeners, limits, timeouts and graceful stop. Routing and answers belong to
+//! the [`Handler`]; single connections are in `connection`, request bodies in `body`.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -9,20 +8,26 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::{Body as HttpBody, Incoming};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::body::Body;
-use crate::io::{Phase, TimedStream};
+use crate::web::{Guarded, WebAccess};
+
+mod body;
+mod connection;
+pub(crate) mod slots;
+
+pub use body::{ReadBodyError, RequestBody, decode_body, read_body};
+
+use body::BodyBudget;
+use connection::Acceptor;
+use slots::Slots;
 
 /// A request whose body is still to be read, see [`read_body`]. The client's address is among its
 /// extensions as [`PeerAddr`].
-pub type Request = http::Request<Incoming>;
+pub type Request = http::Request<RequestBody>;
 
 /// A response.
 pub type Response = http::Response<Body>;
@@ -55,8 +60,13 @@ where
 /// Limits and timeouts of a server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Connections open at a time; more wait in the listener's backlog.
+    /// Connections open at a time. When one more comes, the one that has been idle longest makes
+    /// room; else the one that is slowest with a request head or, after some seconds, a body. When
+    /// all are at work, 503 is answered.
     pub max_connections: usize,
+    /// Bytes of request bodies held at a time, all requests together; above that reading a body
+    /// fails with [`ReadBodyError::Busy`].
+    pub max_body_bytes: u64,
     /// Bytes of a request head; above that 431 is answered. At least 8 KiB.
     pub max_header_bytes: usize,
     /// Time from the first byte of a request head to its end.
@@ -67,17 +77,21 @@ pub struct ServerOptions {
     pub write_timeout: Duration,
     /// Time that answers under way have after the stop signal; then connections are cut.
     pub stop_timeout: Duration,
+    /// TLS, users and headers; anyone and plain HTTP when absent.
+    pub web: Option<Arc<WebAccess>>,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             max_connections: 512,
+            max_body_bytes: 512 << 20,
             max_header_bytes: 128 << 10,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(5),
             write_timeout: Duration::from_mins(1),
             stop_timeout: Duration::from_secs(10),
+            web: None,
         }
     }
 }
@@ -136,15 +150,19 @@ impl Server {
     /// once, answers under way are finished within [`ServerOptions::stop_timeout`] and cut after.
     pub async fn serve(self, handler: Arc<dyn Handler>, shutdown: impl Future<Output = ()>) {
         let (stop, stopping) = watch::channel(false);
-        // Each listener holds one slot while it waits; with several that must not starve the others.
-        let slots = self.options.max_connections.max(1) + self.listeners.len().saturating_sub(1);
-        let slots = Arc::new(Semaphore::new(slots.min(Semaphore::MAX_PERMITS)));
+        let handler: Arc<dyn Handler> = match &self.options.web {
+            Some(web) => Arc::new(Guarded::new(web.clone(), handler)),
+            None => handler,
+        };
+        let slots = Arc::new(Slots::new(self.options.max_connections.max(1)));
+        let budget = Arc::new(BodyBudget::new(self.options.max_body_bytes));
         let mut acceptors = JoinSet::new();
         for (listener, local) in self.listeners {
             let acceptor = Acceptor {
                 handler: handler.clone(),
                 options: self.options.clone(),
                 slots: slots.clone(),
+                budget: budget.clone(),
                 stopping: stopping.clone(),
             };
             acceptors.spawn(acceptor.run(listener, local));
@@ -161,159 +179,6 @@ impl Server {
             acceptors.shutdown().await; // drops the connections, too
         }
     }
-}
-
-struct Acceptor {
-    handler: Arc<dyn Handler>,
-    options: ServerOptions,
-    slots: Arc<Semaphore>,
-    stopping: watch::Receiver<bool>,
-}
-
-impl Acceptor {
-    async fn run(mut self, listener: TcpListener, local: SocketAddr) {
-        let mut connections = JoinSet::new();
-        loop {
-            let accept = async {
-                let slot = self.slots.clone().acquire_owned().await;
-                (slot, listener.accept().await)
-            };
-            let (slot, accepted) = tokio::select! {
-                accepted = accept => accepted,
-                () = stopped(&mut self.stopping) => break,
-                Some(ended) = connections.join_next() => {
-                    report_panic(ended);
-                    continue;
-                }
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let connection = serve_connection(
-                        stream,
-                        peer,
-                        self.handler.clone(),
-                        self.options.clone(),
-                        self.stopping.clone(),
-                    );
-                    connections.spawn(async move {
-                        let _slot = slot;
-                        connection.await;
-                    });
-                }
-                Err(error) => {
-                    // Out of file descriptors, most likely: wait for some to come back.
-                    tracing::warn!(%local, %error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-        drop(listener);
-        while let Some(ended) = connections.join_next().await {
-            report_panic(ended);
-        }
-    }
-}
-
-/// Completes with the stop signal.
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-fn report_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended
-        && error.is_panic()
-    {
-        tracing::error!(%error, "a request handler panicked");
-    }
-}
-
-async fn serve_connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    handler: Arc<dyn Handler>,
-    options: ServerOptions,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let _ = stream.set_nodelay(true);
-    let phase = Phase::default();
-    let service = hyper::service::service_fn({
-        let phase = phase.clone();
-        move |mut request: Request| {
-            let busy = phase.busy();
-            request.extensions_mut().insert(PeerAddr(peer));
-            let response = handler.handle(request);
-            async move { Ok::<_, Infallible>(response.await.map(|body| body.with_guard(busy))) }
-        }
-    });
-    let stream = TimedStream::new(
-        stream,
-        phase.clone(),
-        options.header_timeout,
-        options.write_timeout,
-    );
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.idle_timeout.max(options.header_timeout))
-        .max_buf_size(options.max_header_bytes.max(8 << 10))
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            // Idle connections end now, answers are finished, half a request is not waited for.
-            if phase.in_head() { Ok(()) } else { connection.await }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection failed");
-    }
-}
-
-/// Why a request body could not be read.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadBodyError {
-    /// Longer than allowed; answer 413.
-    #[error("request body too large: the limit is {limit} bytes")]
-    TooLarge {
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// Not whole in time; answer 408.
-    #[error("the request body did not come in time")]
-    TimedOut,
-    /// The connection broke.
-    #[error("reading the request body: {0}")]
-    Broken(#[from] hyper::Error),
-}
-
-/// Reads a request body of at most `max_bytes` bytes within `timeout`. Memory grows with what
-/// arrives, not with the announced length.
-pub async fn read_body(
-    mut body: Incoming,
-    max_bytes: u64,
-    timeout: Duration,
-) -> Result<Bytes, ReadBodyError> {
-    let too_large = ReadBodyError::TooLarge { limit: max_bytes };
-    if body.size_hint().lower() > max_bytes {
-        return Err(too_large);
-    }
-    let read = async {
-        let mut all = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else {
-                continue;
-            };
-            if (all.len() + data.len()) as u64 > max_bytes {
-                return Err(too_large);
-            }
-            all.extend_from_slice(&data);
-        }
-        Ok(all.freeze())
-    };
-    let read = tokio::time::timeout(timeout, read).await;
-    read.unwrap_or(Err(ReadBodyError::TimedOut))
 }
 
 #[cfg(test)]

@@ -3,17 +3,14 @@
 use std::fmt::Write as _;
 
 use http::Uri;
-use http::uri::{PathAndQuery, Scheme};
+use http::uri::PathAndQuery;
 
-/// An absolute `http` URL.
+/// An absolute `http` or `https` URL.
 pub(crate) fn parse(url: &str) -> Result<Uri, String> {
     let url = url.split('#').next().unwrap_or_default();
     let uri: Uri = url.parse().map_err(|e| format!("invalid URL: {e}"))?;
     match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err("https is not supported: this server has no TLS client".to_string());
-        }
+        Some("http" | "https") => {}
         other => {
             let scheme = other.unwrap_or_default();
             return Err(format!("unsupported protocol scheme {scheme:?}"));
@@ -33,7 +30,8 @@ pub(crate) fn join(base: &Uri, location: &str) -> Result<String, String> {
     }
     let invalid = || format!("failed to parse Location header {location:?}");
     if let Some(rest) = location.strip_prefix("//") {
-        return Ok(format!("http://{rest}"));
+        let scheme = base.scheme_str().unwrap_or("http");
+        return Ok(format!("{scheme}://{rest}"));
     }
     let path = if location.starts_with('/') {
         location.to_string()
@@ -48,16 +46,78 @@ pub(crate) fn join(base: &Uri, location: &str) -> Result<String, String> {
     };
     let path: PathAndQuery = path.parse().map_err(|_| invalid())?;
     let mut parts = base.clone().into_parts();
-    parts.scheme = Some(Scheme::HTTP);
     parts.path_and_query = Some(path);
     let joined = Uri::from_parts(parts).map_err(|_| invalid())?;
     Ok(joined.to_string())
 }
 
-/// `host:port`, what connections are kept by.
-pub(crate) fn host_port(uri: &Uri) -> String {
-    let host = uri.host().unwrap_or_default();
-    format!("{host}:{}", uri.port_u16().unwrap_or(80))
+pub(crate) fn is_https(uri: &Uri) -> bool {
+    uri.scheme_str() == Some("https")
+}
+
+pub(crate) fn port(uri: &Uri) -> u16 {
+    let default = if is_https(uri) { 443 } else { 80 };
+    uri.port_u16().unwrap_or(default)
+}
+
+/// `scheme://host:port`, what connections are kept by.
+pub(crate) fn origin(uri: &Uri) -> String {
+    let scheme = uri.scheme_str().unwrap_or("http");
+    format!(
+        "{scheme}://{}:{}",
+        uri.host().unwrap_or_default(),
+        port(uri)
+    )
+}
+
+/// Whether credentials for `first` may go along to `next`: to the same host, and not from TLS to
+/// plain text.
+pub(crate) fn may_follow(first: &Uri, next: &Uri) -> bool {
+    let host = |uri: &Uri| uri.host().unwrap_or_default().to_ascii_lowercase();
+    host(first) == host(next) && (is_https(next) || !is_https(first))
+}
+
+/// User and password in a URL.
+pub(crate) fn user_info(uri: &Uri) -> Option<(String, String)> {
+    let (user, _) = uri.authority()?.as_str().rsplit_once('@')?;
+    let (user, password) = user.split_once(':').unwrap_or((user, ""));
+    Some((unescape(user), unescape(password)))
+}
+
+/// A URL for messages.
+pub(crate) fn without_password(url: &str) -> String {
+    let Ok(uri) = url.parse::<Uri>() else {
+        return url.to_string();
+    };
+    let user = uri.authority().and_then(|a| a.as_str().rsplit_once('@'));
+    match user.and_then(|(user, _)| user.split_once(':')) {
+        Some((name, password)) => {
+            let whole = format!("{name}:{password}@");
+            url.replacen(&whole, &format!("{name}:***@"), 1)
+        }
+        None => url.to_string(),
+    }
+}
+
+/// Undoes `%XX`.
+fn unescape(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match byte {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The `Host` header: the port only when the URL says it.
@@ -108,10 +168,6 @@ mod tests {
         let errors = [
             ("ftp://x/", "unsupported protocol scheme \"ftp\""),
             ("/metrics", "unsupported protocol scheme \"\""),
-            (
-                "https://x/",
-                "https is not supported: this server has no TLS client",
-            ),
         ];
         for (url, error) in errors {
             assert_eq!(parse(url).unwrap_err(), error);
@@ -132,6 +188,20 @@ mod tests {
         ] {
             assert_eq!(join(&base, location).unwrap(), url, "{location}");
         }
+    }
+
+    #[test]
+    fn users_and_their_secrets() {
+        let uri = parse("https://me:p%40ss@h/x").unwrap();
+        assert_eq!(user_info(&uri), Some(("me".into(), "p@ss".into())));
+        assert_eq!(
+            without_password("http://me:pw@h/?a=pw"),
+            "http://me:***@h/?a=pw"
+        );
+        assert_eq!(host_header(&uri), "h");
+        assert_eq!(origin(&uri), "https://h:443");
+        let next = |url| may_follow(&uri, &parse(url).unwrap());
+        assert!(next("https://H:8443/") && !next("http://h/") && !next("https://other/"));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub(crate) struct FetchRequest {
     pub(crate) timeout: Duration,
     /// Bytes of the decompressed page that are too many.
     pub(crate) max_body_bytes: u64,
+    /// The job's own client, when it has settings of its own.
+    pub(crate) client: Option<Client>,
 }
 
 pub(crate) type Fetched<'a> =
@@ -28,7 +30,8 @@ pub(crate) trait Fetch: Send + Sync {
 impl Fetch for Client {
     fn fetch<'a>(&'a self, request: &'a FetchRequest) -> Fetched<'a> {
         Box::pin(async {
-            let response = self.get(
+            let client = request.client.as_ref().unwrap_or(self);
+            let response = client.get(
                 &request.url,
                 &request.headers,
                 request.timeout,

@@ -95,6 +95,7 @@ impl ScrapeManager {
             runtime: &self.runtime,
             server_seed,
             max_body_bytes: self.options.max_body_bytes,
+            user_agent: &self.options.user_agent,
         };
         for pool in state.pools.values_mut() {
             let configured = config.scrape_configs.iter();

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::Instant;
-use tsdb_config::ScrapeConfig;
+use tsdb_config::{HttpClientConfig, ScrapeConfig};
 use tsdb_model::Labels;
+use tsdb_net::{Client, ClientOptions};
 
 use crate::cycle::CycleRules;
 use crate::fetch::FetchRequest;
@@ -34,6 +35,8 @@ pub(crate) struct Pool {
     syncs: u64,
     sync_failures: u64,
     sync_length: Reservoir,
+    /// The client of a job with settings of its own, and the settings it was made for.
+    client: Option<(HttpClientConfig, Client)>,
 }
 
 /// What a sync needs from the manager.
@@ -44,6 +47,7 @@ pub(crate) struct SyncContext<'a> {
     pub(crate) server_seed: u64,
     /// Body limit of jobs without one.
     pub(crate) max_body_bytes: u64,
+    pub(crate) user_agent: &'a str,
 }
 
 impl Pool {
@@ -59,6 +63,7 @@ impl Pool {
             syncs: 0,
             sync_failures: 0,
             sync_length: Reservoir::default(),
+            client: None,
         }
     }
 
@@ -66,10 +71,26 @@ impl Pool {
     pub(crate) fn sync(&mut self, context: &SyncContext<'_>) {
         let started = Instant::now();
         let targets = self.targets();
+        self.renew_client(context.user_agent);
         let configs = self.loop_configs(targets, context);
         self.assign(configs, context);
         self.syncs += 1;
         self.sync_length.observe(started.elapsed().as_secs_f64());
+    }
+
+    /// Makes the client that the job asks for. One whose settings stay keeps its connections.
+    fn renew_client(&mut self, user_agent: &str) {
+        let wanted = &self.job.http_client;
+        if *wanted == HttpClientConfig::default() {
+            self.client = None;
+        } else if self.client.as_ref().is_none_or(|(had, _)| had != wanted) {
+            let client = Client::new(ClientOptions {
+                user_agent: user_agent.to_string(),
+                http: wanted.clone(),
+                ..ClientOptions::default()
+            });
+            self.client = Some((wanted.clone(), client));
+        }
     }
 
     /// The job is gone from the configuration: its series end.
@@ -163,6 +184,7 @@ impl Pool {
                         ],
                         timeout,
                         max_body_bytes,
+                        client: self.client.as_ref().map(|(_, client)| client.clone()),
                     },
                     fallback,
                     schedule: Schedule::new(target.interval_ms, hash, context.server_seed),

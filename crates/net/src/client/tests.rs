@@ -236,10 +236,13 @@ async fn refused_connection() {
         error,
         format!("Get \"{url}\": dial tcp {address}: connect: connection refused")
     );
-    let error = get("https://h/").await.unwrap_err().to_string();
-    assert!(
-        error.starts_with("Get \"https://h/\": https is not supported"),
-        "{error}"
+    let error = get(&format!("https://me:secret@{address}/")).await;
+    let error = error.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "Get \"https://me:***@{address}/\": dial tcp {address}: connect: connection refused"
+        )
     );
 }
 
@@ -299,10 +302,10 @@ async fn old_connections_are_dropped_for_other_hosts_too() {
         ..ClientOptions::default()
     });
     client.get(&bases[0], &[], TIMEOUT, 0).await.unwrap();
-    assert_eq!(client.kept.lock().unwrap().idle.len(), 1);
+    assert_eq!(client.inner.kept.lock().unwrap().idle.len(), 1);
     tokio::time::sleep(Duration::from_millis(60)).await;
     client.get(&bases[1], &[], TIMEOUT, 0).await.unwrap();
-    assert_eq!(client.kept.lock().unwrap().idle.len(), 1);
+    assert_eq!(client.inner.kept.lock().unwrap().idle.len(), 1);
 }
 
 /// A server that answers one request per connection, says keep-alive, and closes nevertheless.
@@ -351,4 +354,172 @@ async fn broken_answers() {
         let got = get(&base).await.unwrap_err().to_string();
         assert!(got.ends_with(error), "{raw:?}: {got}");
     }
+}
+
+/// Answers with the request head it got.
+async fn echo(request: Request) -> Answer {
+    let mut text = format!("{} {}\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        writeln_to(&mut text, name.as_str(), value.to_str().unwrap());
+    }
+    answer(200, None, text)
+}
+
+fn client_with(http: HttpClientConfig) -> Client {
+    Client::new(ClientOptions {
+        http,
+        ..ClientOptions::default()
+    })
+}
+
+fn inline(text: &str) -> tsdb_config::Source {
+    tsdb_config::Source::Inline(tsdb_config::Secret::new(text))
+}
+
+async fn text(client: &Client, url: &str) -> String {
+    let response = client.get(url, &[], TIMEOUT, 0).await.unwrap();
+    String::from_utf8(response.body).unwrap()
+}
+
+#[tokio::test]
+async fn credentials_and_headers() {
+    let base = serve(echo).await;
+    let client = client_with(HttpClientConfig {
+        basic_auth: Some(tsdb_config::BasicAuth {
+            username: inline("me"),
+            password: inline("secret"),
+        }),
+        http_headers: [(
+            "X-Scope".to_string(),
+            tsdb_config::HeaderValues {
+                values: vec!["a".into(), "b".into()],
+                ..Default::default()
+            },
+        )]
+        .into(),
+        ..HttpClientConfig::default()
+    });
+    let seen = text(&client, &base).await;
+    assert!(
+        seen.contains("authorization: Basic bWU6c2VjcmV0\n"),
+        "{seen}"
+    );
+    assert!(seen.contains("x-scope: a\nx-scope: b\n"), "{seen}");
+
+    let client = client_with(HttpClientConfig {
+        authorization: Some(tsdb_config::Authorization {
+            kind: "Token".into(),
+            credentials: Some(tsdb_config::Source::File("/does/not/exist".into())),
+        }),
+        ..HttpClientConfig::default()
+    });
+    let error = client
+        .get(&base, &[], TIMEOUT, 0)
+        .await
+        .unwrap_err()
+        .to_string();
+    let why = "unable to read authorization credentials: unable to read file /does/not/exist: \
+               open /does/not/exist: no such file or directory";
+    assert!(error.ends_with(why), "{error}");
+}
+
+#[tokio::test]
+async fn credentials_stay_with_their_host() {
+    let other = serve(echo).await;
+    let to = other.replace("127.0.0.1", "localhost");
+    let base = serve(move |request: Request| {
+        let to = to.clone();
+        async move {
+            match request.uri().path() {
+                "/other" => answer(302, Some(("location", &to)), ""),
+                "/own" => answer(302, Some(("location", "/echo")), ""),
+                _ => echo(request).await,
+            }
+        }
+    })
+    .await;
+    let client = client_with(HttpClientConfig {
+        authorization: Some(tsdb_config::Authorization {
+            kind: "Bearer".into(),
+            credentials: Some(inline("secret")),
+        }),
+        ..HttpClientConfig::default()
+    });
+    let own = text(&client, &format!("{base}/own")).await;
+    assert!(own.starts_with("GET /echo\n") && own.contains("authorization: Bearer secret\n"));
+    let other = text(&client, &format!("{base}/other")).await;
+    assert!(
+        other.starts_with("GET /\n") && !other.contains("authorization"),
+        "{other}"
+    );
+
+    let stays = client_with(HttpClientConfig {
+        follow_redirects: false,
+        ..HttpClientConfig::default()
+    });
+    let answer = stays
+        .get(&format!("{base}/own"), &[], TIMEOUT, 0)
+        .await
+        .unwrap();
+    assert_eq!(answer.status, StatusCode::FOUND);
+}
+
+#[tokio::test]
+async fn proxies() {
+    let proxy = serve(async |request: Request| {
+        if request.method() == Method::CONNECT {
+            return answer(407, None, "");
+        }
+        echo(request).await
+    })
+    .await;
+    let client = client_with(HttpClientConfig {
+        proxy_url: Some(tsdb_config::Secret::new(proxy.replace("//", "//u:p@"))),
+        ..HttpClientConfig::default()
+    });
+    let seen = text(&client, "http://far.example:81/x?y=1").await;
+    assert!(
+        seen.starts_with("GET http://far.example:81/x?y=1\n"),
+        "{seen}"
+    );
+    assert!(seen.contains("proxy-authorization: Basic dTpw\n"), "{seen}");
+    assert!(seen.contains("host: far.example:81\n"), "{seen}");
+    let error = client
+        .get("https://far.example/", &[], TIMEOUT, 0)
+        .await
+        .unwrap_err();
+    let want = "Get \"https://far.example/\": Proxy Authentication Required";
+    assert_eq!(error.to_string(), want);
+}
+
+#[tokio::test]
+async fn a_tunnel_leads_to_the_host() {
+    // What comes after the proxy's answer belongs to the host: here it does not speak TLS.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut head = [0; 1024];
+        let n = stream.read(&mut head).await.unwrap();
+        let answer = b"HTTP/1.1 200 Connection established\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        let _ = stream.read(&mut [0; 1024]).await;
+        String::from_utf8_lossy(&head[..n]).into_owned()
+    });
+    let client = client_with(HttpClientConfig {
+        proxy_url: Some(tsdb_config::Secret::new(proxy)),
+        tls_config: tsdb_config::TlsConfig {
+            insecure_skip_verify: true,
+            ..Default::default()
+        },
+        ..HttpClientConfig::default()
+    });
+    let error = client
+        .get("https://far.example/", &[], TIMEOUT, 0)
+        .await
+        .unwrap_err();
+    let want = "http: server gave HTTP response to HTTPS client";
+    assert!(error.to_string().ends_with(want), "{error}");
+    let head = accepted.await.unwrap();
+    assert!(head.starts_with("CONNECT far.example:443 HTTP/1.1\r\nHost: far.example:443\r\n"));
 }

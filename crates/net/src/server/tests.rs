@@ -3,6 +3,7 @@
 use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
@@ -201,20 +202,90 @@ async fn stop_cuts_answers_that_take_too_long() {
 }
 
 #[tokio::test]
-async fn connections_above_the_limit_wait() {
+async fn idle_connections_make_room_and_working_ones_do_not() {
     let options = ServerOptions {
-        max_connections: 1,
+        max_connections: 2,
         ..ServerOptions::default()
     };
-    let running = start(options, async |_| ok("x")).await;
-    let mut first = send(running.address, GET).await;
+    let (started, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (s, r) = (started.clone(), release.clone());
+    let running = start(options, move |request: Request| {
+        let (started, release) = (s.clone(), r.clone());
+        async move {
+            if request.uri().path() == "/slow" {
+                started.notify_one();
+                release.notified().await;
+            }
+            ok("x")
+        }
+    })
+    .await;
+    let slow = send(running.address, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    started.notified().await;
+    let mut idle = send(running.address, GET).await;
     let mut buffer = [0; 1024];
-    assert!(first.read(&mut buffer).await.unwrap() > 0);
-    let mut second = send(running.address, GET_CLOSE).await;
-    let wait = tokio::time::timeout(Duration::from_millis(50), second.read(&mut buffer));
-    assert!(wait.await.is_err());
-    drop(first);
-    assert!(read_to_end(second).await.ends_with('x'));
+    assert!(idle.read(&mut buffer).await.unwrap() > 0);
+
+    let third = send(running.address, GET_CLOSE).await;
+    assert!(read_to_end(third).await.ends_with('x'));
+    assert_eq!(read_to_end(idle).await, "");
+
+    let second = send(running.address, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    started.notified().await;
+    let refused = read_to_end(send(running.address, GET).await).await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("\r\nRetry-After: 5\r\n"), "{refused}");
+    release.notify_waiters();
+    running.stop.send(()).unwrap();
+    for stream in [slow, second] {
+        assert!(read_to_end(stream).await.ends_with('x'));
+    }
+}
+
+#[tokio::test]
+async fn bodies_of_all_requests_together_are_limited() {
+    let options = ServerOptions {
+        max_body_bytes: 10,
+        ..ServerOptions::default()
+    };
+    let (read, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (n, r) = (read.clone(), release.clone());
+    let running = start(options, move |request: Request| {
+        let (read, release) = (n.clone(), r.clone());
+        async move {
+            let keep = request.uri().path() == "/keep";
+            match read_body(request.into_body(), 100, Duration::from_secs(5)).await {
+                Ok(bytes) if keep => {
+                    read.notify_one();
+                    release.notified().await;
+                    ok(&String::from_utf8_lossy(&bytes))
+                }
+                Ok(bytes) => ok(&String::from_utf8_lossy(&bytes)),
+                Err(error) => ok(&error.to_string()),
+            }
+        }
+    })
+    .await;
+    let post = |path: &str, body: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let kept = send(running.address, &post("/keep", "123456")).await;
+    read.notified().await;
+    let busy = send(running.address, &post("/", "12345")).await;
+    assert!(
+        read_to_end(busy)
+            .await
+            .ends_with("too many request bodies at the same time")
+    );
+    let small = send(running.address, &post("/", "1234")).await;
+    assert!(read_to_end(small).await.ends_with("1234"));
+    release.notify_one();
+    assert!(read_to_end(kept).await.ends_with("123456"));
+    let after = send(running.address, &post("/", "1234567890")).await;
+    assert!(read_to_end(after).await.ends_with("1234567890"));
 }
 
 #[tokio::test]

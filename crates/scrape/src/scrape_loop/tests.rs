@@ -106,6 +106,7 @@ fn config(instance: &str) -> Arc<LoopConfig> {
     Arc::new(LoopConfig {
         pool: "job".into(),
         request: FetchRequest {
+            client: None,
             url: "http://target/".into(),
             headers: Vec::new(),
             timeout: Duration::from_millis(INTERVAL as u64),

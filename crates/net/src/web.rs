@@ -1,0 +1,238 @@
+//! Who may come in: the web configuration in force, renewed when a file of it changes, and the
+//! guard in front of every path.
+
+mod password;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use rustls::ServerConfig;
+use tokio::time::Instant;
+use tsdb_config::{ConfigError, WebConfig};
+
+use crate::body::Body;
+use crate::credentials::parse_basic;
+use crate::files::{self, Stamp};
+use crate::server::{Handler, Request, Response, ResponseFuture};
+use crate::tls::server::build;
+use password::{Passwords, Verdict};
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Why a web configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WebError {
+    /// The file is not a valid web configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificates it names cannot be used.
+    #[error("{file}: {reason}")]
+    Tls {
+        /// The web configuration.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The web configuration of a file.
+#[derive(Debug)]
+pub struct WebAccess {
+    path: PathBuf,
+    uses_tls: bool,
+    state: Mutex<State>,
+    passwords: Arc<Passwords>,
+}
+
+#[derive(Debug)]
+struct State {
+    current: Arc<Current>,
+    stamps: Vec<Option<Stamp>>,
+    looked: Instant,
+}
+
+/// One state of the files.
+#[derive(Debug)]
+struct Current {
+    config: WebConfig,
+    tls: Option<Arc<ServerConfig>>,
+    headers: HeaderMap,
+    files: Vec<PathBuf>,
+}
+
+impl Current {
+    fn load(path: &Path) -> Result<Self, WebError> {
+        let config = WebConfig::load(path)?;
+        let tls = config.tls.as_ref().map(build).transpose();
+        let tls = tls.map_err(|reason| WebError::Tls {
+            file: path.display().to_string(),
+            reason,
+        })?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &config.headers {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
+                headers.insert(name, value);
+            }
+        }
+        let mut files = config.files();
+        files.push(path.to_path_buf());
+        Ok(Self {
+            tls: tls.map(Arc::new),
+            headers,
+            files,
+            config,
+        })
+    }
+}
+
+/// Looks whether a web configuration and the files it names can be used.
+pub fn check(path: &Path) -> Result<(), WebError> {
+    Current::load(path).map(drop)
+}
+
+impl WebAccess {
+    /// Reads a web configuration. From then on its files are looked at each second; changes that
+    /// cannot be used are logged and the state before stays in force. Whether TLS is spoken does
+    /// not change any more.
+    pub fn load(path: impl Into<PathBuf>) -> Result<Arc<Self>, WebError> {
+        let path = path.into();
+        let current = Current::load(&path)?;
+        Ok(Arc::new(Self {
+            uses_tls: current.tls.is_some(),
+            path,
+            state: Mutex::new(State {
+                stamps: files::stamps(&current.files),
+                current: Arc::new(current),
+                looked: Instant::now(),
+            }),
+            passwords: Arc::new(Passwords::new()),
+        }))
+    }
+
+    /// True when clients have to speak TLS.
+    pub fn uses_tls(&self) -> bool {
+        self.uses_tls
+    }
+
+    /// Looks at the files now; an error when they cannot be used. The state before then stays.
+    pub fn reload(&self) -> Result<(), WebError> {
+        self.renew(&mut self.state())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn renew(&self, state: &mut State) -> Result<(), WebError> {
+        // Stamped before reading: what is written while we read is read again later.
+        state.stamps = files::stamps(&state.current.files);
+        let fresh = Current::load(&self.path)?;
+        if fresh.tls.is_some() != self.uses_tls {
+            return Err(WebError::Tls {
+                file: self.path.display().to_string(),
+                reason: "TLS cannot be switched on or off without a restart".to_string(),
+            });
+        }
+        if fresh.files != state.current.files {
+            state.stamps = files::stamps(&fresh.files);
+        }
+        state.current = Arc::new(fresh);
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<Current> {
+        let mut state = self.state();
+        let now = Instant::now();
+        if now.duration_since(state.looked) >= LOOK_EVERY {
+            state.looked = now;
+            if files::stamps(&state.current.files) != state.stamps {
+                match self.renew(&mut state) {
+                    Ok(()) => {
+                        tracing::info!(file = %self.path.display(), "web configuration renewed");
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "web configuration not renewed, the old one stays");
+                    }
+                }
+            }
+        }
+        state.current.clone()
+    }
+
+    /// The TLS settings for a new connection.
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
+        self.current().tls.clone()
+    }
+}
+
+/// Lets in whom the web configuration lets in, and adds its headers to every answer.
+pub(crate) struct Guarded {
+    access: Arc<WebAccess>,
+    inner: Arc<dyn Handler>,
+}
+
+impl Guarded {
+    pub(crate) fn new(access: Arc<WebAccess>, inner: Arc<dyn Handler>) -> Self {
+        Self { access, inner }
+    }
+}
+
+impl Handler for Guarded {
+    fn handle(&self, request: Request) -> ResponseFuture {
+        let current = self.access.current();
+        let passwords = self.access.passwords.clone();
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            let verdict = if current.config.users.is_empty() {
+                Verdict::Known
+            } else {
+                let shown = request.headers().get(AUTHORIZATION).and_then(parse_basic);
+                match shown {
+                    Some((user, password)) => {
+                        passwords
+                            .verify(&current.config.users, user, password)
+                            .await
+                    }
+                    None => Verdict::Unknown,
+                }
+            };
+            let mut response = match verdict {
+                Verdict::Known => inner.handle(request).await,
+                Verdict::Unknown => {
+                    let header = (WWW_AUTHENTICATE, "Basic");
+                    plain(StatusCode::UNAUTHORIZED, header, "Unauthorized\n")
+                }
+                Verdict::TooMany => plain(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    (RETRY_AFTER, "5"),
+                    "Too many passwords to check\n",
+                ),
+            };
+            for (name, value) in &current.headers {
+                response.headers_mut().insert(name, value.clone());
+            }
+            response
+        })
+    }
+}
+
+fn plain(status: StatusCode, header: (HeaderName, &'static str), text: &'static str) -> Response {
+    let mut response = Response::new(Body::full(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header.0, HeaderValue::from_static(header.1));
+    let text_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(CONTENT_TYPE, text_type);
+    let name = HeaderName::from_static("x-content-type-options");
+    headers.insert(name, HeaderValue::from_static("nosniff"));
+    response
+}
+
+#[cfg(test)]
+mod tests;
