@@ -5,6 +5,7 @@ mod flags;
 mod host_config;
 mod import;
 mod logging;
+mod output;
 mod progress;
 mod query;
 mod render;
