@@ -34,6 +34,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tsdb-host",
         ],
     ),
+    // The parser of the captures is in wire.
+    ("tsdb-bench-peers", &["tsdb-model", "tsdb-wire"]),
     (
         "tsdb-cli",
         &[
