@@ -19,7 +19,7 @@ mod body;
 mod connection;
 pub(crate) mod slots;
 
-pub use body::{ReadBodyError, RequestBody, decode_body, read_body};
+pub use body::{ReadBodyError, RequestBody, read_body};
 
 use body::BodyBudget;
 use connection::Acceptor;

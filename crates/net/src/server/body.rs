@@ -1,6 +1,5 @@
-//! Request bodies: read whole, within limits on size, time and memory, and decompressed.
+//! Request bodies: read whole, within limits on size, time and memory.
 
-use std::io::Read as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
@@ -143,12 +141,6 @@ pub enum ReadBodyError {
     /// The connection broke.
     #[error("reading the request body: {0}")]
     Broken(#[from] hyper::Error),
-    /// A compression that is not known; answer 415.
-    #[error("unsupported content encoding {0:?}")]
-    UnknownEncoding(String),
-    /// Not what its compression says; answer 400.
-    #[error("decompressing the request body: {0}")]
-    Corrupt(String),
 }
 
 /// Reads a request body of at most `max_bytes` bytes within `timeout`, and without long pauses.
@@ -198,62 +190,9 @@ pub async fn read_body(
     }))
 }
 
-/// Undoes the `Content-Encoding` of a request body: `gzip`, `deflate`, or none. More than
-/// `max_bytes` bytes are an error, found out without holding more than that. May take long; for
-/// threads that may block.
-pub fn decode_body(
-    encoding: Option<&http::HeaderValue>,
-    body: Bytes,
-    max_bytes: u64,
-) -> Result<Bytes, ReadBodyError> {
-    let name = encoding.map_or("", |e| e.to_str().unwrap_or("?")).trim();
-    let mut out = Vec::new();
-    let limit = max_bytes.saturating_add(1);
-    let read = match name.to_ascii_lowercase().as_str() {
-        "" | "identity" => return Ok(body),
-        "gzip" | "x-gzip" => MultiGzDecoder::new(&body[..])
-            .take(limit)
-            .read_to_end(&mut out),
-        "deflate" => ZlibDecoder::new(&body[..])
-            .take(limit)
-            .read_to_end(&mut out),
-        _ => return Err(ReadBodyError::UnknownEncoding(name.to_string())),
-    };
-    read.map_err(|e| ReadBodyError::Corrupt(e.to_string()))?;
-    if out.len() as u64 > max_bytes {
-        return Err(ReadBodyError::TooLarge { limit: max_bytes });
-    }
-    Ok(out.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use flate2::Compression;
-    use flate2::write::{GzEncoder, ZlibEncoder};
-    use std::io::Write as _;
-
-    #[test]
-    fn bodies_are_decompressed_within_limits() {
-        let name = |text: &'static str| http::HeaderValue::from_static(text);
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
-        gzip.write_all(&vec![b'x'; 1 << 20]).unwrap();
-        let bomb = Bytes::from(gzip.finish().unwrap());
-        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::best());
-        zlib.write_all(b"hello").unwrap();
-        let small = Bytes::from(zlib.finish().unwrap());
-
-        let decode = |encoding, body: &Bytes, max| decode_body(Some(&encoding), body.clone(), max);
-        assert_eq!(decode(name("deflate"), &small, 5).unwrap(), "hello");
-        assert_eq!(decode(name("GZIP"), &bomb, 1 << 20).unwrap().len(), 1 << 20);
-        let error = decode(name("gzip"), &bomb, (1 << 20) - 1).unwrap_err();
-        assert!(matches!(error, ReadBodyError::TooLarge { .. }));
-        let error = decode(name("gzip"), &small, 5).unwrap_err();
-        assert!(matches!(error, ReadBodyError::Corrupt(_)), "{error}");
-        let error = decode(name("br"), &small, 5).unwrap_err();
-        assert_eq!(error.to_string(), "unsupported content encoding \"br\"");
-        assert_eq!(decode_body(None, small.clone(), 1).unwrap(), small);
-    }
 
     #[test]
     fn the_budget_is_given_back() {
