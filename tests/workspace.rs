@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "tsdb-http",
         &[
             "tsdb",
+            "tsdb-codec",
             "tsdb-model",
             "tsdb-promql",
             "tsdb-wire",
@@ -34,6 +35,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tsdb-host",
         ],
     ),
+    ("tsdb-bench-peers", &["tsdb-model", "tsdb-wire"]),
     (
         "tsdb-cli",
         &[
