@@ -148,10 +148,58 @@ fn unescape_values(escaped: &str) -> Option<String> {
     Some(out)
 }
 
+/// What several selectors find, each thing once. Many selectors may find the same again and again,
+/// so doubles are dropped on the way, not only at the end.
+pub(crate) struct Union<T> {
+    found: Vec<T>,
+    compact_at: usize,
+}
+
+/// Things gathered before doubles are looked for.
+const COMPACT_AT: usize = 10_000;
+
+impl<T: Ord> Union<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            found: Vec::new(),
+            compact_at: COMPACT_AT,
+        }
+    }
+
+    pub(crate) fn add(&mut self, more: impl IntoIterator<Item = T>) {
+        self.found.extend(more);
+        if self.found.len() >= self.compact_at {
+            self.compact();
+            self.compact_at = COMPACT_AT.max(self.found.len() * 2);
+        }
+    }
+
+    fn compact(&mut self) {
+        self.found.sort_unstable();
+        self.found.dedup();
+    }
+
+    /// Everything found, in order.
+    pub(crate) fn sorted(mut self) -> Vec<T> {
+        self.compact();
+        self.found
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_union_holds_each_thing_once_and_never_much_more() {
+        let mut union = Union::new();
+        for _ in 0..1000 {
+            union.add((0..100).rev());
+            assert!(union.found.len() <= COMPACT_AT);
+        }
+        assert_eq!(union.sorted(), (0..100).collect::<Vec<_>>());
+    }
 
     #[test]
     fn escaped_names() {

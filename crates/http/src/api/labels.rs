@@ -7,7 +7,7 @@ use tsdb_model::{Matcher, Querier, StorageError};
 use crate::answer::{ApiResult, Success};
 use crate::error::ApiError;
 use crate::router::Call;
-use crate::selector::{Selection, unescape_name};
+use crate::selector::{Selection, Union, unescape_name};
 use crate::state::Running;
 
 /// Names of all labels, or of those of the selected series.
@@ -52,13 +52,11 @@ fn list(
         [only] => find(&*querier, only, limit)?,
         several => {
             // Each list has the first names in order, so the merged list has them, too.
-            let mut all = Vec::new();
+            let mut all = Union::new();
             for matchers in several {
-                all.extend(find(&*querier, matchers, limit)?);
+                all.add(find(&*querier, matchers, limit)?);
             }
-            all.sort_unstable();
-            all.dedup();
-            all
+            all.sorted()
         }
     };
     let truncated = selection.cut(&mut all);

@@ -6,7 +6,7 @@ use crate::answer::{AnswerWriter, ApiResult, Success};
 use crate::error::ApiError;
 use crate::json::{self, Sink};
 use crate::router::Call;
-use crate::selector::Selection;
+use crate::selector::{Selection, Union};
 use crate::state::Running;
 
 /// Label sets written between two chances to hand on what has gathered.
@@ -23,7 +23,7 @@ pub(crate) fn series(call: &Call, running: &Running) -> ApiResult {
         .params
         .matchers()
         .map_err(|e| ApiError::invalid("match[]", e))?;
-    let mut found: Vec<Labels> = Vec::new();
+    let mut found: Union<Labels> = Union::new();
     if !selection.is_empty() {
         let querier = running.db.querier(selection.start_ms, selection.end_ms)?;
         let hints = SelectHints {
@@ -36,11 +36,10 @@ pub(crate) fn series(call: &Call, running: &Running) -> ApiResult {
         };
         for matchers in &selection.sets {
             let set = querier.select(&hints, matchers)?;
-            found.extend((0..set.len()).map(|i| set.labels(i)));
+            found.add((0..set.len()).map(|i| set.labels(i)));
         }
     }
-    found.sort_unstable();
-    found.dedup();
+    let mut found = found.sorted();
     let truncated = selection.cut(&mut found);
     let write = move |out: &mut AnswerWriter| {
         out.text().push('[');
