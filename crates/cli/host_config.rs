@@ -1,7 +1,7 @@
 //! The embedded default: what `tsdb serve` scrapes when no configuration file is given.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// How this process reaches itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,22 +52,33 @@ pub(crate) fn default_config(target: &SelfTarget, host_metrics: bool) -> String 
     yaml
 }
 
-/// An address under which this process reaches its own listener.
+/// An address under which this process reaches its own listener. `localhost` may stand for
+/// 127.0.0.1 alone, so no other address hides behind it.
 fn self_address(listen: SocketAddr) -> String {
-    match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() || ip.is_loopback() => {
-            format!("localhost:{}", listen.port())
-        }
-        IpAddr::V6(ip) if ip.is_unspecified() || ip.is_loopback() => {
-            format!("localhost:{}", listen.port())
-        }
-        _ => listen.to_string(),
+    if listen.ip().is_unspecified() || listen.ip() == Ipv4Addr::LOCALHOST {
+        format!("localhost:{}", listen.port())
+    } else {
+        listen.to_string()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_reaches_itself_wherever_it_listens() {
+        for (listen, reached) in [
+            ("127.0.0.1:1", "localhost:1"),
+            ("0.0.0.0:1", "localhost:1"),
+            ("[::]:1", "localhost:1"),
+            ("127.0.0.2:1", "127.0.0.2:1"),
+            ("[::1]:1", "[::1]:1"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+        ] {
+            assert_eq!(self_address(listen.parse().unwrap()), reached);
+        }
+    }
 
     #[test]
     fn the_default_is_a_valid_configuration() {
