@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::support::{Pages, Server, run, stdout, wait_for, write_config};
+use crate::support::{Pages, Server, http_get, run, stdout, tsdb, wait_for, write_config};
 
 #[test]
 fn query_asks_a_server_or_a_directory() {
@@ -105,4 +105,46 @@ fn help_and_bad_flags() {
     }
     assert!(stdout(&["--version"]).starts_with("tsdb "));
     assert_eq!(run(&["serve", "--no.such.flag"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    use std::io::Read as _;
+    let dir = TempDir::new().unwrap();
+    let server = Server::start(&dir.path().join("data"), &[]);
+    let mut child = tsdb()
+        .args(["query", "--url", &server.url, "vector(1)"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let status = child.wait().unwrap();
+    let mut errors = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut errors)
+        .unwrap();
+    assert!(status.success() && errors.is_empty(), "{status}: {errors}");
+}
+
+#[test]
+fn a_signal_ends_a_server_that_is_still_opening_its_data() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    // Opening a pipe that nobody reads takes for ever.
+    let made = std::process::Command::new("mkfifo")
+        .arg(data.join("lock"))
+        .status();
+    assert!(made.unwrap().success());
+    let mut server = Server::spawn(&data, &[]);
+    wait_for("the listener", || {
+        let answer = http_get(&format!("{}/-/ready", server.url)).ok()?;
+        (answer.status == 503).then_some(())
+    });
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(), 0);
 }

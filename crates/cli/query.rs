@@ -14,6 +14,7 @@ use tsdb_model::{Clock as _, SystemClock};
 use tsdb_net::client::{Client, ClientOptions};
 
 use crate::flags::QueryArgs;
+use crate::output;
 use crate::render;
 use crate::time::{default_step_ms, parse_time};
 
@@ -34,11 +35,7 @@ pub(crate) struct Answer {
 struct Refused(String);
 
 /// Runs the command; the exit code is 1 when there is no answer.
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is this command's job"
-)]
+#[expect(clippy::print_stderr, reason = "printing is this command's job")]
 pub(crate) fn run(args: &QueryArgs) -> ExitCode {
     match answer(args) {
         Ok((when, Ok(answer))) => {
@@ -46,11 +43,10 @@ pub(crate) fn run(args: &QueryArgs) -> ExitCode {
                 eprintln!("{note}");
             }
             let terminal = std::io::stdout().is_terminal();
-            match render::render(&answer.data, when, args.format, terminal) {
-                Ok(text) => {
-                    print!("{text}");
-                    ExitCode::SUCCESS
-                }
+            let printed = render::render(&answer.data, when, args.format, terminal)
+                .and_then(|text| output::print(&text).context("standard output"));
+            match printed {
+                Ok(()) => ExitCode::SUCCESS,
                 Err(e) => {
                     eprintln!("error: {e:#}");
                     ExitCode::FAILURE

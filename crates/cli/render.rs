@@ -143,7 +143,7 @@ fn table(rows: &[Row]) -> String {
     table.set_header(["SERIES", "VALUE", "TIME"]);
     for row in rows {
         for (t, v) in &row.points {
-            table.add_row([row.series(), v.clone(), time_text(*t)]);
+            table.add_row([row.series(), visible(v), time_text(*t)]);
         }
     }
     if let Some(values) = table.column_mut(1) {
@@ -153,6 +153,19 @@ fn table(rows: &[Row]) -> String {
     for line in table.lines() {
         out.push_str(line.trim_end());
         out.push('\n');
+    }
+    out
+}
+
+/// A string may hold anything; control characters are not for the terminal to act on.
+fn visible(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for c in value.chars() {
+        if c.is_control() {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
     }
     out
 }
@@ -293,6 +306,15 @@ mod tests {
             csv.lines().nth(1),
             Some("\"up{job=\"\"a,b\"\"}\",1700000000.5,1")
         );
+    }
+
+    #[test]
+    fn a_string_cannot_command_the_terminal() {
+        let data = json!({"resultType": "string", "result": [1700000000, "a\u{1b}[31mé\n"]});
+        let table = render(&data, When::At(0), OutputFormat::Table, true).unwrap();
+        assert!(table.contains("a\\u{1b}[31mé\\n"), "{table}");
+        let csv = render(&data, When::At(0), OutputFormat::Csv, true).unwrap();
+        assert!(csv.contains("\"a\u{1b}[31mé\n\""), "{csv}");
     }
 
     #[test]

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use tsdb::{Db, Engine, EngineOptions, Options, WalSync};
@@ -48,7 +50,7 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
         .enable_all()
         .build()
         .context("cannot start threads")
-        .and_then(|runtime| runtime.block_on(serve(args)));
+        .and_then(|runtime| run_to_end(runtime, serve(args)));
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -65,6 +67,20 @@ fn raise_file_limit() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         warn!(%error, "the limit of open files stays as it is");
     }
+}
+
+/// Time that threads have which are still at work when everything else is done.
+const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Time for storing the pages that have already come when the server stops.
+const LAST_PAGES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Runs `work`. Threads that are at work for nobody any more (a client gone, a log being read when
+/// the signal came) do not keep the program from ending.
+fn run_to_end<F: Future>(runtime: Runtime, work: F) -> F::Output {
+    let output = runtime.block_on(work);
+    runtime.shutdown_timeout(LEFTOVERS_TIMEOUT);
+    output
 }
 
 /// A request to read the configuration anew, with the place for the answer.
@@ -145,7 +161,17 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
 
-    let db = open_store(&args, &config).await?;
+    let opened = tokio::select! {
+        db = open_store(&args, &config) => Some(db?),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        Some(()) = quit_rx.recv() => None,
+    };
+    let Some(db) = opened else {
+        // The log was only read so far, so there is nothing to make safe.
+        info!("stopped before the data was open");
+        return Ok(());
+    };
     let scrape = ScrapeManager::new(
         Arc::clone(&db) as Arc<dyn tsdb_model::Appendable>,
         ScrapeOptions {
@@ -195,7 +221,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 
     info!("stopping");
     state.stop();
-    scrape.stop().await;
+    if timeout(LAST_PAGES_TIMEOUT, scrape.stop()).await.is_err() {
+        warn!("pages given up: they could not be stored in time");
+    }
     let _ = stop_serving.send(());
     serving.await.context("the listener")?;
     tokio::task::spawn_blocking(move || db.close())
@@ -367,4 +395,22 @@ fn announce(args: &ServeArgs, config: &Config, own: &SelfTarget) {
     };
     info!("to query, run: tsdb query{option} 'up'");
     info!("in Grafana, add a data source of type Prometheus with the URL {url}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_nobody_waits_for_does_not_hold_the_end_up() {
+        let (_held, never) = blocking::channel::<()>();
+        let runtime = Runtime::new().unwrap();
+        let begun = std::time::Instant::now();
+        let output = run_to_end(runtime, async {
+            tokio::task::spawn_blocking(move || never.recv_timeout(Duration::from_mins(1)));
+            7
+        });
+        assert_eq!(output, 7);
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
 }
