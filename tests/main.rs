@@ -13,5 +13,6 @@ mod cli;
 mod crash;
 mod peers;
 mod scrape;
+mod security;
 mod support;
 mod workspace;

@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "tsdb-http",
         &[
             "tsdb",
+            "tsdb-codec",
             "tsdb-model",
             "tsdb-promql",
             "tsdb-wire",
@@ -34,7 +35,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tsdb-host",
         ],
     ),
-    // The parser of the captures is in wire.
     ("tsdb-bench-peers", &["tsdb-model", "tsdb-wire"]),
     (
         "tsdb-cli",

@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Export(crate::export::ExportArgs),
     /// Read data of others.
     Import(crate::import::ImportArgs),
+    /// Check files before they are used.
+    Check(CheckArgs),
     /// Run tests.
     Test(TestArgs),
 }
@@ -40,6 +42,12 @@ pub(crate) struct ServeArgs {
         help_heading = "Configuration"
     )]
     pub(crate) config_file: Option<PathBuf>,
+
+    /// Replace ${NAME} in values of the configuration by variables of the environment.
+    ///
+    /// One that is not set is an error. Write $${NAME} for a plain ${NAME}.
+    #[arg(long = "config.expand-env", help_heading = "Configuration")]
+    pub(crate) expand_env: bool,
 
     /// Do not collect metrics of this machine.
     #[arg(long, help_heading = "Configuration")]
@@ -91,6 +99,52 @@ pub(crate) struct ServeArgs {
         help_heading = "Web"
     )]
     pub(crate) listen: Vec<String>,
+
+    /// File with TLS, users and headers of this server (YAML); read again when it changes.
+    #[arg(long = "web.config.file", value_name = "FILE", help_heading = "Web")]
+    pub(crate) web_config_file: Option<PathBuf>,
+
+    /// URL under which others reach this server; its path is the default of --web.route-prefix.
+    #[arg(
+        long = "web.external-url",
+        value_name = "URL",
+        value_parser = external_url,
+        help_heading = "Web"
+    )]
+    pub(crate) external_url: Option<ExternalUrl>,
+
+    /// Path that everything is served below.
+    #[arg(
+        long = "web.route-prefix",
+        value_name = "PATH",
+        value_parser = route_prefix,
+        help_heading = "Web"
+    )]
+    pub(crate) route_prefix: Option<String>,
+
+    /// Connections open at a time; idle ones make room for new ones.
+    #[arg(
+        long = "web.max-connections",
+        value_name = "N",
+        default_value_t = 512,
+        value_parser = clap::value_parser!(u32).range(1..),
+        help_heading = "Web"
+    )]
+    pub(crate) max_connections: u32,
+
+    /// How long a connection may wait for its next request.
+    #[arg(
+        long = "web.read-timeout",
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = duration,
+        help_heading = "Web"
+    )]
+    pub(crate) read_timeout: i64,
+
+    /// Allow deleting and snapshots over HTTP. There is no such API yet.
+    #[arg(long = "web.enable-admin-api", help_heading = "Web")]
+    pub(crate) enable_admin_api: bool,
 
     /// Allow shutdown and reload over HTTP (/-/quit, /-/reload).
     #[arg(long = "web.enable-lifecycle", help_heading = "Web")]
@@ -161,6 +215,62 @@ pub(crate) struct ServeArgs {
         help_heading = "Logging"
     )]
     pub(crate) log_format: LogFormat,
+
+    /// Flags of Prometheus that were given and have no effect.
+    #[arg(skip)]
+    pub(crate) ignored: Vec<(String, String)>,
+}
+
+/// Where others reach this server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExternalUrl {
+    /// The whole URL, or nothing when only a path was given.
+    pub(crate) url: String,
+    /// Its path, `/a/b` or nothing.
+    pub(crate) path: String,
+}
+
+/// Settings of `tsdb check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(subcommand)]
+    pub(crate) command: CheckCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckCommand {
+    /// Check configuration files, and the files they name.
+    Config(CheckConfigArgs),
+    /// Check web configuration files, and the certificates they name.
+    WebConfig(CheckFilesArgs),
+    /// Check metrics on standard input, in the text format.
+    ///
+    /// Exit code 3 when they can be read, but break the rules of good metrics.
+    Metrics,
+}
+
+/// Settings of `tsdb check config`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckConfigArgs {
+    /// Only look at the files themselves, not at those they name.
+    #[arg(long)]
+    pub(crate) syntax_only: bool,
+
+    /// As for `serve`.
+    #[arg(long = "config.expand-env")]
+    pub(crate) expand_env: bool,
+
+    /// Configuration files.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Files to check.
+#[derive(Debug, Args)]
+pub(crate) struct CheckFilesArgs {
+    /// Files.
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// Settings of `tsdb query`.
@@ -290,9 +400,64 @@ fn listen_address(text: &str) -> Result<String, String> {
     }
 }
 
+/// `http(s)://host[:port][/path]`, or a path alone.
+fn external_url(text: &str) -> Result<ExternalUrl, String> {
+    let path = |path: &str| route_prefix(path);
+    if text.starts_with('/') {
+        return Ok(ExternalUrl {
+            url: String::new(),
+            path: path(text)?,
+        });
+    }
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    let (host, after) = match rest {
+        Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        None => return Err("expected a URL such as https://host/path".to_string()),
+    };
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    if host.is_empty() || !host.chars().all(fits) {
+        return Err("expected a URL such as https://host/path".to_string());
+    }
+    Ok(ExternalUrl {
+        url: text.trim_end_matches('/').to_string(),
+        path: path(after)?,
+    })
+}
+
+/// A path as it is used: `/a/b`, or nothing for the root.
+fn route_prefix(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
+    if !text.chars().all(fits) || text.contains("//") {
+        return Err("expected a path such as /a/b".to_string());
+    }
+    Ok(tsdb_net::prefix::normalize(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn external_urls() {
+        let read = |text: &str| external_url(text).map(|u| (u.url, u.path));
+        let pair = |url: &str, path: &str| Ok((url.to_string(), path.to_string()));
+        assert_eq!(read("https://h:1/a/b/"), pair("https://h:1/a/b", "/a/b"));
+        assert_eq!(read("http://h"), pair("http://h", ""));
+        assert_eq!(read("/a"), pair("", "/a"));
+        for bad in [
+            "h",
+            "ftp://h",
+            "http:///a",
+            "http://h/a?b",
+            "'http://h'",
+            "http://h/a//b",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert_eq!(route_prefix("a/"), Ok("/a".to_string()));
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -3,18 +3,50 @@
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 
+/// How this process reaches itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SelfTarget {
+    pub(crate) listen: SocketAddr,
+    pub(crate) https: bool,
+    /// What lets it in where others need a password.
+    pub(crate) token: Option<String>,
+    /// `/a/b` or nothing.
+    pub(crate) route_prefix: String,
+}
+
+impl SelfTarget {
+    /// The address of this process as a URL.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        format!(
+            "{scheme}://{}{}",
+            self_address(self.listen),
+            self.route_prefix
+        )
+    }
+}
+
 /// Prometheus YAML that scrapes this server, and this machine through the built-in host collector.
-pub(crate) fn default_config(listen: SocketAddr, host_metrics: bool) -> String {
-    let target = self_address(listen);
+pub(crate) fn default_config(target: &SelfTarget, host_metrics: bool) -> String {
+    let address = self_address(target.listen);
+    let prefix = &target.route_prefix;
+    let mut client = String::new();
+    if target.https {
+        // Its own certificate is made out for the names that others use.
+        client += "    scheme: https\n    tls_config: {insecure_skip_verify: true}\n";
+    }
+    if let Some(token) = &target.token {
+        let _ = writeln!(client, "    authorization: {{credentials: '{token}'}}");
+    }
+    let targets = format!("    static_configs:\n      - targets: ['{address}']\n");
     let mut yaml = format!(
-        "global:\n  scrape_interval: 15s\nscrape_configs:\n  \
-         - job_name: tsdb\n    static_configs:\n      - targets: ['{target}']\n"
+        "global:\n  scrape_interval: 15s\nscrape_configs:\n  - job_name: tsdb\n    \
+         metrics_path: '{prefix}/metrics'\n{client}{targets}"
     );
     if host_metrics {
         let _ = write!(
             yaml,
-            "  - job_name: node\n    metrics_path: /metrics/host\n    static_configs:\n      \
-             - targets: ['{target}']\n"
+            "  - job_name: node\n    metrics_path: '{prefix}/metrics/host'\n{client}{targets}"
         );
     }
     yaml
@@ -22,7 +54,7 @@ pub(crate) fn default_config(listen: SocketAddr, host_metrics: bool) -> String {
 
 /// An address under which this process reaches its own listener. `localhost` may stand for
 /// 127.0.0.1 alone, so no other address hides behind it.
-pub(crate) fn self_address(listen: SocketAddr) -> String {
+fn self_address(listen: SocketAddr) -> String {
     if listen.ip().is_unspecified() || listen.ip() == Ipv4Addr::LOCALHOST {
         format!("localhost:{}", listen.port())
     } else {
@@ -50,14 +82,32 @@ mod tests {
 
     #[test]
     fn the_default_is_a_valid_configuration() {
+        let mut target = SelfTarget {
+            listen: "0.0.0.0:9090".parse().unwrap(),
+            https: false,
+            token: None,
+            route_prefix: String::new(),
+        };
+        assert_eq!(target.url(), "http://localhost:9090");
         for host in [true, false] {
-            let yaml = default_config("0.0.0.0:9090".parse().unwrap(), host);
+            let yaml = default_config(&target, host);
             let config = tsdb_config::Config::parse(&yaml, "default").unwrap();
             assert_eq!(config.scrape_configs.len(), 1 + usize::from(host));
             assert_eq!(
                 config.scrape_configs[0].static_configs[0].targets,
                 ["localhost:9090"]
             );
+        }
+        target.https = true;
+        target.token = Some("abc_-".to_string());
+        target.route_prefix = "/a".to_string();
+        assert_eq!(target.url(), "https://localhost:9090/a");
+        let yaml = default_config(&target, true);
+        let config = tsdb_config::Config::parse(&yaml, "default").unwrap();
+        for job in &config.scrape_configs {
+            assert_eq!(job.scheme, "https");
+            assert!(job.metrics_path.starts_with("/a/metrics"));
+            assert!(job.http_client.authorization.is_some());
         }
     }
 }

@@ -1,9 +1,12 @@
 //! The `tsdb` program: flags, wiring, signals, exit codes.
 
+mod check;
+mod compat;
 mod export;
 mod flags;
 mod host_config;
 mod import;
+mod lint;
 mod logging;
 mod output;
 mod progress;
@@ -18,7 +21,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let cli = match flags::Cli::try_parse() {
+    let prepared = compat::prepare(std::env::args_os());
+    let cli = match flags::Cli::try_parse_from(prepared.args) {
         Ok(cli) => cli,
         Err(e) => {
             // `--help` and `--version` come this way too. Prometheus exits with 1 on a bad flag.
@@ -27,10 +31,14 @@ fn main() -> ExitCode {
         }
     };
     match cli.command {
-        flags::Command::Serve(args) => serve::run(*args),
+        flags::Command::Serve(mut args) => {
+            args.ignored = prepared.ignored;
+            serve::run(*args)
+        }
         flags::Command::Query(args) => query::run(&args),
         flags::Command::Export(args) => export::run(&args),
         flags::Command::Import(args) => import::run(&args),
+        flags::Command::Check(args) => check::run(&args),
         flags::Command::Test(args) => match args.command {
             flags::TestCommand::Promql(args) => test::run(&args),
         },

@@ -1,13 +1,13 @@
 //! `tsdb serve`: puts store, engine, scraper and HTTP API together and takes them apart again.
 
-use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -15,15 +15,16 @@ use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use tsdb::{Db, Engine, EngineOptions, Options, WalSync};
-use tsdb_config::Config;
+use tsdb_config::{Config, Loader};
 use tsdb_host::HostCollector;
 use tsdb_http::{Api, ApiOptions, ApiState, BuildInfo};
 use tsdb_model::format_duration_ms;
+use tsdb_net::WebAccess;
 use tsdb_net::server::{Server, ServerOptions};
 use tsdb_scrape::{ScrapeManager, ScrapeOptions};
 
 use crate::flags::{ServeArgs, WalSyncArg};
-use crate::host_config::{default_config, self_address};
+use crate::host_config::{SelfTarget, default_config};
 use crate::logging;
 
 /// Exit code for a configuration that cannot be used, as Prometheus has it.
@@ -33,10 +34,18 @@ const EXIT_CONFIG: u8 = 2;
 pub(crate) fn run(args: ServeArgs) -> ExitCode {
     logging::start(args.log_level, args.log_format);
     // A wrong file is the caller's mistake to see before anything is touched.
-    if let Some(Err(e)) = args.config_file.as_deref().map(Config::load) {
+    for (flag, value) in &args.ignored {
+        warn!(flag, value, "this flag of Prometheus has no effect here");
+    }
+    if args.enable_admin_api {
+        warn!("--web.enable-admin-api: there is no such API yet");
+    }
+    let loader = loader(&args);
+    if let Some(Err(e)) = args.config_file.as_deref().map(|file| loader.load(file)) {
         error!("{e}");
         return ExitCode::from(EXIT_CONFIG);
     }
+    raise_file_limit();
     let served = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -48,6 +57,15 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
             error!("{e:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Each connection and each target takes a file descriptor, and systems begin with few.
+fn raise_file_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "the limit of open files stays as it is");
     }
 }
 
@@ -73,9 +91,28 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if !host && !args.no_host_metrics {
         warn!("no metrics of this machine: the system has no /proc");
     }
-    let server = Server::bind(&args.listen, ServerOptions::default()).await?;
+    let web = args.web_config_file.as_ref().map(WebAccess::load);
+    let web = web.transpose().context("--web.config.file")?;
+    let route_prefix = route_prefix(&args);
+    let options = ServerOptions {
+        max_connections: args.max_connections as usize,
+        idle_timeout: Duration::from_millis(args.read_timeout.unsigned_abs()),
+        web: web.clone(),
+        route_prefix: route_prefix.clone(),
+        ..ServerOptions::default()
+    };
+    let server = Server::bind(&args.listen, options).await?;
     let listen = server.local_addrs()[0];
-    let config = Arc::new(load_config(args.config_file.as_deref(), listen, host)?);
+    let own = SelfTarget {
+        listen,
+        https: web.as_ref().is_some_and(|web| web.uses_tls()),
+        token: own_token(web.as_deref()),
+        route_prefix,
+    };
+    if args.config_file.is_none() && web.as_ref().is_some_and(|web| web.asks_for_certificate()) {
+        warn!("the built-in configuration has no client certificate to scrape this server with");
+    }
+    let config = Arc::new(load_config(&args, &own, host)?);
     let (engine_options, unknown) = engine_options(&args.enable_feature);
     for feature in unknown {
         warn!(feature, "unknown feature ignored");
@@ -143,15 +180,20 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
                 .nodename()
                 .to_string_lossy()
                 .into_owned(),
+            external_url: external_url(&args),
             ..ScrapeOptions::default()
         },
     );
     scrape.apply(&config);
     state.start(Arc::clone(&db), Some(Arc::clone(&scrape)));
-    announce(&args, &config, listen);
+    announce(&args, &config, &own);
 
     let reload = || -> Result<(), String> {
-        let fresh = load_config(args.config_file.as_deref(), listen, host);
+        // Everything is read and looked at before anything changes.
+        let fresh = load_config(&args, &own, host).and_then(|fresh| {
+            web.as_ref().map_or(Ok(()), |web| web.reload())?;
+            Ok(fresh)
+        });
         match fresh {
             Ok(fresh) => {
                 let fresh = Arc::new(fresh);
@@ -191,11 +233,37 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn load_config(file: Option<&Path>, listen: SocketAddr, host: bool) -> anyhow::Result<Config> {
-    Ok(match file {
-        Some(file) => Config::load(file)?,
-        None => Config::parse(&default_config(listen, host), "built-in default")?,
+/// Reads configurations as the flags say.
+fn loader(args: &ServeArgs) -> Loader<'static> {
+    Loader {
+        expand_env: args.expand_env,
+        check: Some(&tsdb_net::client::check),
+    }
+}
+
+fn load_config(args: &ServeArgs, own: &SelfTarget, host: bool) -> anyhow::Result<Config> {
+    Ok(match args.config_file.as_deref() {
+        Some(file) => loader(args).load(file)?,
+        None => Config::parse(&default_config(own, host), "built-in default")?,
     })
+}
+
+/// The path everything is served below.
+fn route_prefix(args: &ServeArgs) -> String {
+    let external = || args.external_url.as_ref().map(|url| url.path.clone());
+    let prefix = args.route_prefix.clone().or_else(external);
+    prefix.unwrap_or_default()
+}
+
+fn external_url(args: &ServeArgs) -> String {
+    let url = args.external_url.as_ref().map(|url| url.url.clone());
+    url.unwrap_or_default()
+}
+
+/// What lets this program into itself, where a password is asked for.
+fn own_token(web: Option<&WebAccess>) -> Option<String> {
+    let web = web.filter(|web| web.asks_for_password())?;
+    Some(web.own_token().expose().to_string())
 }
 
 async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>> {
@@ -240,13 +308,15 @@ pub(crate) fn engine_options(features: &[String]) -> (EngineOptions, Vec<&String
 
 /// Flags as `/api/v1/status/flags` shows them.
 fn flag_values(args: &ServeArgs) -> Vec<(String, String)> {
-    let config_file = args
-        .config_file
-        .as_ref()
-        .map(|f| f.display().to_string())
-        .unwrap_or_default();
+    let name = |file: &Option<PathBuf>| {
+        let file = file.as_ref();
+        file.map(|f| f.display().to_string()).unwrap_or_default()
+    };
+    let config_file = name(&args.config_file);
+    let web_config_file = name(&args.web_config_file);
     let rows = [
         ("config.file", config_file),
+        ("config.expand-env", args.expand_env.to_string()),
         ("enable-feature", args.enable_feature.join(",")),
         (
             "log.format",
@@ -270,18 +340,30 @@ fn flag_values(args: &ServeArgs) -> Vec<(String, String)> {
             "storage.tsdb.wal-sync",
             format!("{:?}", args.wal_sync).to_lowercase(),
         ),
+        ("web.config.file", web_config_file),
         ("web.cors.origin", args.cors_origin.clone()),
+        ("web.enable-admin-api", args.enable_admin_api.to_string()),
         ("web.enable-lifecycle", args.enable_lifecycle.to_string()),
+        ("web.external-url", external_url(args)),
         ("web.listen-address", args.listen.join(",")),
+        ("web.max-connections", args.max_connections.to_string()),
+        ("web.read-timeout", format_duration_ms(args.read_timeout)),
+        (
+            "web.route-prefix",
+            format!("/{}", route_prefix(args).trim_start_matches('/')),
+        ),
     ];
-    rows.into_iter()
-        .map(|(name, value)| (name.to_string(), value))
-        .collect()
+    let rows = rows
+        .into_iter()
+        .map(|(name, value)| (name.to_string(), value));
+    let mut rows: Vec<_> = rows.chain(args.ignored.iter().cloned()).collect();
+    rows.sort();
+    rows
 }
 
 /// Says in plain words what is going on and what to do next.
-fn announce(args: &ServeArgs, config: &Config, listen: SocketAddr) {
-    let url = format!("http://{}", self_address(listen));
+fn announce(args: &ServeArgs, config: &Config, own: &SelfTarget) {
+    let url = own.url();
     for job in &config.scrape_configs {
         let targets: Vec<_> = job
             .static_configs
@@ -306,7 +388,7 @@ fn announce(args: &ServeArgs, config: &Config, listen: SocketAddr) {
         kept_for = format_duration_ms(args.retention),
         "the data is here"
     );
-    let option = if listen.port() == 9090 {
+    let option = if url == "http://localhost:9090" {
         String::new()
     } else {
         format!(" --url {url}")

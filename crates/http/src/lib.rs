@@ -13,10 +13,13 @@ pub mod json;
 mod pages;
 pub mod params;
 mod process;
+mod receive;
 mod router;
+mod selected;
 mod selector;
 mod self_metrics;
 pub mod state;
+mod stream;
 #[cfg(test)]
 mod test_server;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Which handler answers which path and method, and what every answer gets: CORS headers,
 //! compression, counters.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +19,10 @@ use tsdb_net::server::{Handler, ReadBodyError, Request, Response, ResponseFuture
 use crate::answer::{
     ApiResult, StreamedBytes, blocking, error_response_with, failed, guarded, plain,
 };
-use crate::api::{exemplars, format, labels, metadata, misc, query, series, status, targets};
+use crate::api::{
+    exemplars, export, federate, format, import, labels, metadata, misc, query, read, series,
+    status, targets, write,
+};
 use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
 use crate::state::{ApiState, Running};
@@ -37,7 +41,12 @@ pub(crate) struct Call {
     pub(crate) params: Params,
     /// The raw `{name}` of the path.
     pub(crate) name: Vec<u8>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
+
+/// An answer in the making.
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// What a handler does.
 #[derive(Clone, Copy)]
@@ -50,6 +59,8 @@ enum Action {
     Instant,
     /// `/api/v1/query_range`
     Range,
+    /// Answers in a form of its own, and reads the body itself. Needs the store.
+    Own(fn(Call, Running) -> Answering),
     /// A page outside the API; may block.
     Page(fn(&Call) -> Response),
 }
@@ -61,6 +72,7 @@ struct Route {
     action: Action,
 }
 
+const POST: &[Method] = &[Method::POST];
 const GET: &[Method] = &[Method::GET];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
@@ -91,6 +103,18 @@ const fn page(
     }
 }
 
+const fn own(
+    pattern: &'static str,
+    methods: &'static [Method],
+    handler: fn(Call, Running) -> Answering,
+) -> Route {
+    Route {
+        pattern,
+        methods,
+        action: Action::Own(handler),
+    }
+}
+
 static ROUTES: &[Route] = &[
     Route {
         pattern: "/api/v1/query",
@@ -109,6 +133,15 @@ static ROUTES: &[Route] = &[
     api("/api/v1/label/{name}/values", GET, labels::values),
     api("/api/v1/series", GET_POST, series::series),
     api("/api/v1/metadata", GET, metadata::metadata),
+    own("/api/v1/write", POST, |c, r| Box::pin(write::write(c, r))),
+    own("/api/v1/read", POST, |c, r| Box::pin(read::read(c, r))),
+    own("/api/v1/import", POST, |c, r| {
+        Box::pin(import::import(c, r))
+    }),
+    own("/api/v1/export", GET_POST, |c, r| {
+        Box::pin(export::export(c, r))
+    }),
+    own("/federate", GET, |c, r| Box::pin(federate::federate(c, r))),
     api("/api/v1/targets", GET, targets::targets),
     api("/api/v1/targets/metadata", GET, metadata::target_metadata),
     api("/api/v1/scrape_pools", GET, targets::scrape_pools),
@@ -207,12 +240,19 @@ impl Api {
                 return (route.pattern, error_response_with(e.kind.status(), &e));
             }
         };
-        let params = Params::from_request(head, &body);
+        // Bodies of pushed data are no forms, whatever their content type says.
+        let params = if route.methods == POST {
+            Params::from_query(head.uri.query().unwrap_or_default())
+        } else {
+            Params::from_request(head, &body)
+        };
         let call = Call {
             state: self.0.clone(),
             method: head.method.clone(),
             params,
             name,
+            headers: head.headers.clone(),
+            body,
         };
         (route.pattern, survive(self.run(route.action, call)).await)
     }
@@ -224,7 +264,7 @@ impl Api {
                 let page = tokio::task::spawn_blocking(move || guarded(|| handler(&call)));
                 page.await.ok().flatten().unwrap_or_else(failed)
             }
-            Action::Api(_) | Action::Instant | Action::Range => {
+            Action::Api(_) | Action::Instant | Action::Range | Action::Own(_) => {
                 let Some(running) = self.0.running().cloned() else {
                     return misc::unavailable(&self.0);
                 };
@@ -232,6 +272,7 @@ impl Api {
                     Action::Instant => query::instant(call, running).await,
                     Action::Range => query::range(call, running).await,
                     Action::Api(handler) => blocking(move || handler(&call, &running)).await,
+                    Action::Own(handler) => handler(call, running).await,
                     Action::Early(_) | Action::Page(_) => unreachable!("matched above"),
                 }
             }
@@ -260,7 +301,11 @@ impl Api {
                 |bytes| bytes.0,
             ),
         };
-        let compressible = handler.starts_with("/api/") || handler.starts_with("/metrics");
+        let compressible = match handler {
+            "/api/v1/write" | "/api/v1/read" => false,
+            "/federate" => true,
+            _ => handler.starts_with("/api/") || handler.starts_with("/metrics"),
+        };
         let response = match Encoding::negotiate(&head.headers) {
             Some(encoding) if compressible => encoding.apply(response),
             _ => response,
@@ -395,7 +440,7 @@ fn empty(status: StatusCode) -> Response {
     response
 }
 
-fn no_sniff(mut response: Response) -> Response {
+pub(crate) fn no_sniff(mut response: Response) -> Response {
     let name = HeaderName::from_static("x-content-type-options");
     response
         .headers_mut()

@@ -3,6 +3,7 @@
 
 mod engine;
 mod http;
+mod receive;
 mod scrape;
 mod store;
 
@@ -35,6 +36,7 @@ fn metrics_page(state: &ApiState) -> String {
     process_metrics(&mut page);
     engine::write(&mut page, state);
     http::write(&mut page, state);
+    receive::write(&mut page, state);
     if let Some(running) = state.running() {
         store::write(&mut page, &running.db.stats());
         if let Some(scrape) = &running.scrape {

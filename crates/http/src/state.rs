@@ -2,7 +2,7 @@
 //! requests.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use serde::Serialize;
@@ -14,7 +14,9 @@ use tsdb_model::matcher::{AnchoredRegex, MatcherError};
 use tsdb_model::{Clock, SystemClock};
 use tsdb_scrape::ScrapeManager;
 
+use crate::api::write::WRITE_BUDGET_KIB;
 use crate::counters::{EngineCounters, HttpCounters};
+use crate::receive::Receiver;
 
 /// The Prometheus version whose API is spoken. Grafana and Thanos read `version` as a semantic
 /// version to find out what the server can do, so this program's own version would mislead them.
@@ -137,7 +139,23 @@ pub struct ApiState {
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) http: HttpCounters,
     pub(crate) engine_counters: EngineCounters,
+    pub(crate) receiver: Receiver,
+    /// Turns of write requests, in KiB of decompressed bytes.
+    pub(crate) writes: Arc<Semaphore>,
+    /// Bytes of write requests that wait for their turn.
+    pub(crate) waiting_bytes: AtomicU64,
+    pub(crate) imports: Arc<Semaphore>,
+    /// Turns of remote read, export and federation.
+    pub(crate) reads: Arc<Semaphore>,
+    pub(crate) federation_errors: AtomicU64,
+    pub(crate) federation_warnings: AtomicU64,
 }
+
+/// Remote reads, exports and federation requests answered at the same time; more wait.
+pub(crate) const MAX_READS: usize = 10;
+
+/// Imports at the same time; more wait.
+const MAX_IMPORTS: usize = 2;
 
 impl ApiState {
     /// The state before the store is open. An error when `cors_origin` is no regular expression.
@@ -155,6 +173,13 @@ impl ApiState {
             queries: Arc::new(Semaphore::new(options.max_concurrency.max(1))),
             http: HttpCounters::new(crate::router::handlers()),
             engine_counters: EngineCounters::default(),
+            receiver: Receiver::new(now),
+            writes: Arc::new(Semaphore::new(WRITE_BUDGET_KIB)),
+            waiting_bytes: AtomicU64::new(0),
+            imports: Arc::new(Semaphore::new(MAX_IMPORTS)),
+            reads: Arc::new(Semaphore::new(MAX_READS)),
+            federation_errors: AtomicU64::new(0),
+            federation_warnings: AtomicU64::new(0),
             options,
         }))
     }

@@ -121,12 +121,23 @@ impl TestServer {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        let body = Bytes::from(body.to_string());
+        self.send_bytes(method, path, headers, body).await
+    }
+
+    pub(crate) async fn send_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        let response = self.api.answer(head, Bytes::from(body.to_string())).await;
+        let response = self.api.answer(head, body).await;
         let (head, body) = response.into_parts();
         Answer {
             status: head.status.as_u16(),

@@ -3,5 +3,7 @@
 mod errors;
 mod labels;
 mod network;
+mod push;
 mod query;
+mod read;
 mod status;

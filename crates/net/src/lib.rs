@@ -8,6 +8,7 @@ mod dial;
 pub mod encoding;
 mod files;
 mod io;
+pub mod prefix;
 pub mod server;
 mod tls;
 pub mod url;

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::body::Body;
+use crate::prefix::{Prefixed, normalize};
 use crate::web::{Guarded, WebAccess};
 
 mod body;
@@ -79,6 +80,8 @@ pub struct ServerOptions {
     pub stop_timeout: Duration,
     /// TLS, users and headers; anyone and plain HTTP when absent.
     pub web: Option<Arc<WebAccess>>,
+    /// Path that everything is served below, `/a/b`; empty for the root.
+    pub route_prefix: String,
 }
 
 impl Default for ServerOptions {
@@ -92,6 +95,7 @@ impl Default for ServerOptions {
             write_timeout: Duration::from_mins(1),
             stop_timeout: Duration::from_secs(10),
             web: None,
+            route_prefix: String::new(),
         }
     }
 }
@@ -150,6 +154,10 @@ impl Server {
     /// once, answers under way are finished within [`ServerOptions::stop_timeout`] and cut after.
     pub async fn serve(self, handler: Arc<dyn Handler>, shutdown: impl Future<Output = ()>) {
         let (stop, stopping) = watch::channel(false);
+        let handler: Arc<dyn Handler> = match normalize(&self.options.route_prefix) {
+            prefix if prefix.is_empty() => handler,
+            prefix => Arc::new(Prefixed::new(prefix, handler)),
+        };
         let handler: Arc<dyn Handler> = match &self.options.web {
             Some(web) => Arc::new(Guarded::new(web.clone(), handler)),
             None => handler,

@@ -7,11 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls::ServerConfig;
 use tokio::time::Instant;
-use tsdb_config::{ConfigError, WebConfig};
+use tsdb_config::{ClientAuth, ConfigError, Secret, WebConfig};
 
 use crate::body::Body;
 use crate::credentials::parse_basic;
@@ -47,6 +50,8 @@ pub struct WebAccess {
     uses_tls: bool,
     state: Mutex<State>,
     passwords: Arc<Passwords>,
+    /// Lets this program into itself; not shown.
+    own_token: Secret,
 }
 
 #[derive(Debug)]
@@ -112,7 +117,27 @@ impl WebAccess {
                 looked: Instant::now(),
             }),
             passwords: Arc::new(Passwords::new()),
+            own_token: own_token(),
         }))
+    }
+
+    /// A bearer token that is as good as a password, made anew with each start, so that the
+    /// program can scrape itself.
+    pub fn own_token(&self) -> &Secret {
+        &self.own_token
+    }
+
+    /// True when clients have to give a password.
+    pub fn asks_for_password(&self) -> bool {
+        !self.current().config.users.is_empty()
+    }
+
+    /// True when clients have to show a certificate.
+    pub fn asks_for_certificate(&self) -> bool {
+        let current = self.current();
+        let required = [ClientAuth::RequireAny, ClientAuth::RequireAndVerify];
+        let tls = current.config.tls.as_ref();
+        tls.is_some_and(|tls| required.contains(&tls.client_auth))
     }
 
     /// True when clients have to speak TLS.
@@ -186,16 +211,20 @@ impl Guarded {
 impl Handler for Guarded {
     fn handle(&self, request: Request) -> ResponseFuture {
         let current = self.access.current();
-        let passwords = self.access.passwords.clone();
+        let access = self.access.clone();
         let inner = self.inner.clone();
         Box::pin(async move {
-            let verdict = if current.config.users.is_empty() {
+            let shown = request.headers().get(AUTHORIZATION);
+            let verdict = if current.config.users.is_empty()
+                || shown.is_some_and(|shown| is_token(shown, &access.own_token))
+            {
                 Verdict::Known
             } else {
-                let shown = request.headers().get(AUTHORIZATION).and_then(parse_basic);
+                let shown = shown.and_then(parse_basic);
                 match shown {
                     Some((user, password)) => {
-                        passwords
+                        access
+                            .passwords
                             .verify(&current.config.users, user, password)
                             .await
                     }
@@ -220,6 +249,26 @@ impl Handler for Guarded {
             response
         })
     }
+}
+
+/// Unguessable text of this process; empty, and no token at all, when the system has no
+/// randomness.
+fn own_token() -> Secret {
+    let mut bytes = [0; 32];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => Secret::new(BASE64_URL_SAFE_NO_PAD.encode(bytes)),
+        Err(_) => Secret::default(),
+    }
+}
+
+/// Whether a header is `Bearer` and this token. Takes the same time wherever they differ.
+fn is_token(shown: &HeaderValue, token: &Secret) -> bool {
+    let token = token.expose().as_bytes();
+    let Some(shown) = shown.as_bytes().strip_prefix(b"Bearer ") else {
+        return false;
+    };
+    let differ = |sum: u8, (a, b): (&u8, &u8)| sum | (a ^ b);
+    !token.is_empty() && shown.len() == token.len() && shown.iter().zip(token).fold(0, differ) == 0
 }
 
 fn plain(status: StatusCode, header: (HeaderName, &'static str), text: &'static str) -> Response {

@@ -50,6 +50,11 @@ impl TextWriter {
     /// Writes a sample of the family started last. `suffix` stands behind the family's name:
     /// `""`, `"_bucket"`, `"_sum"`, `"_count"`.
     pub fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64) {
+        self.sample_at(suffix, labels, value, "");
+    }
+
+    /// Writes a sample with its time, a text in the unit of the format; empty for none.
+    pub fn sample_at(&mut self, suffix: &str, labels: &[(&str, &str)], value: f64, time: &str) {
         let family = self.family.len();
         self.family.push_str(suffix);
         let plain = is_legacy_metric_name(&self.family);
@@ -82,7 +87,27 @@ impl TextWriter {
         }
         self.page.push(' ');
         write_value(&mut self.page, value);
+        if !time.is_empty() {
+            self.page.push(' ');
+            self.page.push_str(time);
+        }
         self.page.push('\n');
+    }
+
+    /// Starts a family of an OpenMetrics page, which has its own names of types.
+    pub fn open_metrics_family(&mut self, name: &str, metric_type: MetricType) {
+        self.family.clear();
+        self.family.push_str(name);
+        self.page.push_str("# TYPE ");
+        self.metric_name();
+        self.page.push(' ');
+        self.page.push_str(metric_type.as_str());
+        self.page.push('\n');
+    }
+
+    /// Takes away what was written so far; the family goes on.
+    pub fn take(&mut self) -> String {
+        std::mem::take(&mut self.page)
     }
 
     /// The page.

@@ -25,7 +25,7 @@ pub use read::{ReadQuery, ReadRequest, ResponseType};
 pub use request::{
     ExemplarEntry, HistogramEntry, MetadataEntry, Part, SampleEntry, SeriesEntry, WriteRequest,
 };
-pub use snappy::{compress, decompress};
+pub use snappy::{compress, declared_len, decompress};
 
 /// Most bytes of a request after decompression; what declares more is not decompressed.
 pub const MAX_DECOMPRESSED_BYTES: usize = 32 << 20;

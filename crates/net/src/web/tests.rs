@@ -68,7 +68,7 @@ fn client(tls_config: TlsConfig) -> Client {
 
 fn trusting(ca: &Issuer) -> TlsConfig {
     TlsConfig {
-        ca: Some(Source::Inline(tsdb_config::Secret::new(ca.pem()))),
+        ca: Some(Source::Inline(Secret::new(ca.pem()))),
         ..TlsConfig::default()
     }
 }
@@ -183,7 +183,7 @@ async fn clients_are_verified() {
     );
     let address = serve(&dir, &yaml).await;
     let url = format!("https://localhost:{}/", address.port());
-    let inline = |text: &str| Some(Source::Inline(tsdb_config::Secret::new(text)));
+    let inline = |text: &str| Some(Source::Inline(Secret::new(text)));
     let shown = |by: &Issuer, name: &str| {
         let (certificate, key) = issued(by, &[name]);
         client(TlsConfig {

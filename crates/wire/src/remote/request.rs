@@ -78,6 +78,8 @@ pub struct MetadataEntry {
     pub help: Part,
     /// Unit.
     pub unit: Part,
+    /// Hash of all of it.
+    pub hash: u64,
 }
 
 /// A write request: the decompressed bytes, and where in them everything stands.
@@ -216,11 +218,6 @@ impl WriteRequest {
     /// A text of the metadata; what is not UTF-8 in it is replaced.
     pub fn text(&self, part: Part) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(part.of(&self.body))
-    }
-
-    /// The bytes of a text of the metadata.
-    pub fn bytes(&self, part: Part) -> &[u8] {
-        part.of(&self.body)
     }
 
     /// Bytes of the request after decompression.

@@ -25,6 +25,11 @@ pub fn decompress(block: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), R
     Ok(())
 }
 
+/// Bytes that a block says it holds; `None` when it is no block.
+pub fn declared_len(block: &[u8]) -> Option<usize> {
+    snap::raw::decompress_len(block).ok()
+}
+
 /// Compresses bytes into one block.
 pub fn compress(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = snap::raw::Encoder::new();

@@ -25,7 +25,7 @@ pub(super) fn read(
             }
             3 => {
                 let part = reader.part(tag, "Metadata")?;
-                metadata(request, body, part)?;
+                metadata(request, body, part, keys)?;
             }
             _ => reader.skip(tag)?,
         }
@@ -129,13 +129,19 @@ fn exemplar(body: &[u8], part: Part) -> Result<ExemplarEntry, RemoteError> {
     Ok(exemplar)
 }
 
-fn metadata(request: &mut WriteRequest, body: &[u8], part: Part) -> Result<(), RemoteError> {
+fn metadata(
+    request: &mut WriteRequest,
+    body: &[u8],
+    part: Part,
+    keys: &KeyHasher,
+) -> Result<(), RemoteError> {
     request.charge(size_of::<MetadataEntry>())?;
     let mut entry = MetadataEntry {
         metric_type: MetricType::Unknown,
         family: Part::default(),
         help: Part::default(),
         unit: Part::default(),
+        hash: keys.bytes(part.of(body)) as u64,
     };
     let mut reader = Reader::of(body, part);
     while let Some(tag) = reader.tag()? {

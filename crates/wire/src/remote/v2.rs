@@ -79,7 +79,7 @@ fn series(
             }
             5 => {
                 let part = reader.part(tag, "Metadata")?;
-                metadata = read_metadata(request, body, part)?;
+                metadata = read_metadata(request, body, part, keys)?;
             }
             6 => created = reader.number(tag, "CreatedTimestamp")? as i64,
             _ => reader.skip(tag)?,
@@ -172,6 +172,7 @@ fn read_metadata(
     request: &mut WriteRequest,
     body: &[u8],
     part: Part,
+    keys: &KeyHasher,
 ) -> Result<Option<u32>, RemoteError> {
     let (mut kind, mut help, mut unit) = (0, 0, 0);
     let mut reader = Reader::of(body, part);
@@ -193,17 +194,24 @@ fn read_metadata(
             size: request.symbols.len(),
         }),
     };
-    let entry = MetadataEntry {
+    let mut entry = MetadataEntry {
         metric_type: metric_type(kind),
         family: Part::default(),
         help: symbol(help)?,
         unit: symbol(unit)?,
+        hash: 0,
     };
     let says_nothing =
         entry.metric_type == MetricType::Unknown && entry.help.is_empty() && entry.unit.is_empty();
     if says_nothing {
         return Ok(None);
     }
+    let hash_of = |r: u32| request.symbol_hashes.get(r as usize).copied();
+    let hashes = [hash_of(help), hash_of(unit), Some(u128::from(kind))];
+    let hash = hashes.into_iter().fold(keys.start(), |key, hash| {
+        keys.add(key, hash.unwrap_or_default())
+    });
+    entry.hash = hash as u64;
     request.charge(size_of::<MetadataEntry>())?;
     request.metadata.push(entry);
     Ok(Some(request.metadata.len() as u32 - 1))

@@ -1,0 +1,94 @@
+//! `tsdb check`: files and pages looked at before they are used. Words and exit codes are
+//! promtool's.
+
+use std::io::Read as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tsdb_config::Loader;
+
+use crate::flags::{CheckArgs, CheckCommand, CheckConfigArgs};
+use crate::lint::lint;
+
+/// Exit code when a page can be read, but breaks the rules of good metrics.
+const EXIT_LINT: u8 = 3;
+
+/// Longest page that is looked at.
+const MAX_PAGE_BYTES: u64 = 256 << 20;
+
+/// Runs the command.
+pub(crate) fn run(args: &CheckArgs) -> ExitCode {
+    match &args.command {
+        CheckCommand::Config(args) => config(args),
+        CheckCommand::WebConfig(args) => web_config(&args.files),
+        CheckCommand::Metrics => metrics(),
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "printing is this command's job"
+)]
+fn config(args: &CheckConfigArgs) -> ExitCode {
+    let loader = Loader {
+        expand_env: args.expand_env,
+        check: (!args.syntax_only).then_some(&tsdb_net::client::check),
+    };
+    let mut code = ExitCode::SUCCESS;
+    for file in &args.files {
+        println!("Checking {}", file.display());
+        match loader.load(file) {
+            Ok(_) => {
+                let file = file.display();
+                println!(" SUCCESS: {file} is valid prometheus config file syntax");
+            }
+            Err(e) => {
+                eprintln!("  FAILED: {e}");
+                code = ExitCode::FAILURE;
+            }
+        }
+        println!();
+    }
+    code
+}
+
+#[expect(clippy::print_stderr, reason = "printing is this command's job")]
+fn web_config(files: &[impl AsRef<Path>]) -> ExitCode {
+    let mut code = ExitCode::SUCCESS;
+    for file in files {
+        let file = file.as_ref();
+        match tsdb_net::web::check(file) {
+            Ok(()) => eprintln!("{} SUCCESS", file.display()),
+            Err(e) => {
+                eprintln!("{} FAILED: {e}", file.display());
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    code
+}
+
+#[expect(clippy::print_stderr, reason = "printing is this command's job")]
+fn metrics() -> ExitCode {
+    let mut page = Vec::new();
+    let read = std::io::stdin().take(MAX_PAGE_BYTES).read_to_end(&mut page);
+    let complaints = match read.map(|_| lint(&page)) {
+        Ok(Ok(complaints)) => complaints,
+        Ok(Err(e)) => {
+            eprintln!("error while linting: text format parsing error: {e}");
+            return ExitCode::FAILURE;
+        }
+        Err(e) => {
+            eprintln!("error while linting: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    for (metric, text) in &complaints {
+        eprintln!("{metric} {text}");
+    }
+    match complaints.as_slice() {
+        [] => ExitCode::SUCCESS,
+        _ => ExitCode::from(EXIT_LINT),
+    }
+}

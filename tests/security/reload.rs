@@ -1,0 +1,78 @@
+//! A reload does everything or nothing.
+
+use tempfile::TempDir;
+
+use super::replace;
+use crate::support::{Pages, Server, http, wait_for, write};
+
+#[test]
+fn a_reload_is_all_or_nothing() {
+    let dir = TempDir::new().unwrap();
+    let pages = Pages::start();
+    pages.set("/metrics", "x 1\n");
+    let path = dir.path().join("p.yml");
+    let target = format!("static_configs: [{{targets: ['{}']}}]", pages.address);
+    let good =
+        format!("global: {{scrape_interval: 200ms}}\nscrape_configs:\n- job_name: a\n  {target}\n");
+    write(&path, &good);
+    let web = write(&dir.path().join("web.yml"), "");
+    let flags = [
+        format!("--config.file={}", path.display()),
+        format!("--web.config.file={}", web.display()),
+        "--web.enable-lifecycle".to_string(),
+    ];
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let server = Server::start(&dir.path().join("d"), &flags);
+    wait_for("the first scrape", || {
+        server.value("up{job=\"a\"}").filter(|up| *up == 1.0)
+    });
+
+    let reload = || http("POST", &format!("{}/-/reload", server.url), &[], "").unwrap();
+    let jobs = || server.data("/api/v1/scrape_pools")["scrapePools"].to_string();
+    for (bad, want) in [
+        // The first job would be fine.
+        (
+            format!("{good}- job_name: b\n  {target}\n  tls_config: {{ca_file: none.pem}}\n"),
+            "p.yml:7:25: scrape_configs[1].tls_config.ca_file: unable to read CA cert: open ",
+        ),
+        (
+            format!("{good}- job_name: b\n  relabel_configs: [{{action: drop, regex: '('}}]\n"),
+            "p.yml:6:43: scrape_configs[1].relabel_configs[0].regex: error parsing regexp: ",
+        ),
+        (
+            format!(
+                "{good}- job_name: b\nscrape_config_files: ['{}']\n",
+                dir.path().join("no.yml").display()
+            ),
+            "no.yml: No such file or directory",
+        ),
+    ] {
+        write(&path, &bad);
+        let answer = reload();
+        assert_eq!(answer.status, 500, "{}", answer.body);
+        assert!(answer.body.contains(want), "{want}\n{}", answer.body);
+        assert_eq!(jobs(), "[\"a\"]");
+    }
+    assert_eq!(
+        server.value("prometheus_config_last_reload_successful"),
+        None
+    );
+    let metrics = server.get("/metrics").body;
+    assert!(metrics.contains("\nprometheus_config_last_reload_successful 0\n"));
+
+    // A good configuration with a broken web configuration: nothing changes either.
+    write(&path, &format!("{good}- job_name: b\n  {target}\n"));
+    replace(&web, "basic_auth_users: {me: plain}\n");
+    let answer = reload();
+    assert_eq!(answer.status, 500);
+    let want = "web.yml:1:24: basic_auth_users.me: not a bcrypt hash";
+    assert!(answer.body.contains(want), "{}", answer.body);
+    assert_eq!(jobs(), "[\"a\"]");
+
+    replace(&web, "");
+    let answer = reload();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(jobs(), "[\"a\",\"b\"]");
+    let metrics = server.get("/metrics").body;
+    assert!(metrics.contains("\nprometheus_config_last_reload_successful 1\n"));
+}
