@@ -11,6 +11,7 @@
 mod api;
 mod cli;
 mod crash;
+mod discovery;
 mod peers;
 mod scrape;
 mod security;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use tsdb_model::relabel::RelabelConfig;
 
+use crate::file_sd::FileSdConfig;
 use crate::http_client::HttpClientConfig;
 
 /// `scrape_interval` and `evaluation_interval` of a configuration that names none: 1m.
@@ -143,6 +144,8 @@ pub struct ScrapeConfig {
     pub metric_name_escaping_scheme: String,
     /// The settings of the HTTP client, which stand beside the others.
     pub http_client: HttpClientConfig,
+    /// `file_sd_configs`
+    pub file_sd_configs: Vec<FileSdConfig>,
     /// `static_configs`
     pub static_configs: Vec<StaticConfig>,
     /// `relabel_configs`

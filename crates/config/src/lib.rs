@@ -9,6 +9,7 @@
 mod config;
 mod env;
 mod error;
+mod file_sd;
 mod glob;
 mod global;
 mod http_client;
@@ -27,12 +28,13 @@ pub use config::{
     ScrapeConfig, StaticConfig, StorageConfig,
 };
 pub use error::ConfigError;
+pub use file_sd::FileSdConfig;
 pub use glob::glob;
 pub use global::{ClientCheck, ClientProblem};
 pub use http_client::{
     Authorization, BasicAuth, HeaderValues, HttpClientConfig, Source, TlsConfig, TlsVersion,
 };
-pub use load::{Loader, read_file};
+pub use load::{Loader, load_target_groups, read_file};
 pub use secret::{SECRET, Secret};
 pub use web::{ClientAuth, TlsServerConfig, WebConfig};
 

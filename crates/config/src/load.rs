@@ -13,9 +13,10 @@ use serde_saphyr::{
     options,
 };
 
-use crate::config::Config;
+use crate::config::{Config, StaticConfig};
 use crate::env::expand_nodes;
 use crate::error::{ConfigError, Position, Problem};
+use crate::file_sd;
 use crate::glob::glob;
 use crate::global::{self, ClientCheck, Context, Env};
 use crate::node::{Key, Node, Value};
@@ -135,6 +136,27 @@ impl WebConfig {
         let root = parse_nodes(yaml, name)?;
         web::read(&root, dir).map_err(|problem| problem.in_file(name))
     }
+}
+
+/// Reads a file of target groups, as `file_sd_configs` name them: JSON or, with another ending
+/// than `.json`, YAML.
+pub fn load_target_groups(path: &Path) -> Result<Vec<StaticConfig>, ConfigError> {
+    let (file, text) = read_text_file(path)?;
+    let ending = path.extension().unwrap_or_default();
+    if !ending.eq_ignore_ascii_case("json") {
+        let root = parse_nodes(&text, &file)?;
+        return file_sd::groups(&root).map_err(|problem| problem.in_file(&file));
+    }
+    if text.len() as u64 > MAX_FILE_BYTES {
+        let limit = MAX_FILE_BYTES;
+        return Err(ConfigError::TooLarge { file, limit });
+    }
+    file_sd::json_groups(&text).map_err(|(line, column, reason)| ConfigError::Syntax {
+        file,
+        line,
+        column,
+        reason,
+    })
 }
 
 /// The name of a file as messages say it, and its text.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use crate::config::{GlobalConfig, LEGACY, ScrapeConfig, StaticConfig};
 use crate::error::Problem;
 use crate::global::{self, COMMON, Context};
-use crate::node::{Section, Value};
-use crate::{http_client, relabel, unsupported};
+use crate::node::{Field, Section, Value};
+use crate::{file_sd, http_client, relabel, unsupported};
 
-const JOB: [&str; 13] = [
+const JOB: [&str; 14] = [
     "job_name",
     "honor_labels",
     "honor_timestamps",
@@ -19,6 +19,7 @@ const JOB: [&str; 13] = [
     "scheme",
     "enable_compression",
     "native_histogram_min_bucket_factor",
+    "file_sd_configs",
     "static_configs",
     "relabel_configs",
     "metric_relabel_configs",
@@ -97,6 +98,7 @@ pub(crate) fn read(
         metric_name_validation_scheme: validation,
         metric_name_escaping_scheme: escaping,
         http_client,
+        file_sd_configs: file_sd::read(section, context.dir)?,
         static_configs: static_configs(section, check_targets)?,
         relabel_configs,
         metric_relabel_configs: relabel::read(section, "metric_relabel_configs", "metric", legacy)?,
@@ -169,22 +171,27 @@ fn static_configs(
         if item.node.value == Value::Null {
             return Err(item.problem("empty or null section in static_configs"));
         }
-        let group = item.section(&[&["targets", "labels"]])?;
-        let mut targets = Vec::new();
-        if let Some(addresses) = group.get("targets") {
-            for address in addresses.items()? {
-                let text = address.string()?;
-                if check_targets && text.contains('/') {
-                    return Err(address.problem(format!("{text:?} is not a valid hostname")));
-                }
-                targets.push(text.to_string());
-            }
-        }
-        let labels = match group.get("labels") {
-            Some(labels) => labels.labels()?,
-            None => BTreeMap::new(),
-        };
-        groups.push(StaticConfig { targets, labels });
+        groups.push(target_group(item, check_targets)?);
     }
     Ok(groups)
+}
+
+/// Reads addresses and their labels.
+pub(crate) fn target_group(item: Field<'_>, check_targets: bool) -> Result<StaticConfig, Problem> {
+    let group = item.section(&[&["targets", "labels"]])?;
+    let mut targets = Vec::new();
+    if let Some(addresses) = group.get("targets") {
+        for address in addresses.items()? {
+            let text = address.string()?;
+            if check_targets && text.contains('/') {
+                return Err(address.problem(format!("{text:?} is not a valid hostname")));
+            }
+            targets.push(text.to_string());
+        }
+    }
+    let labels = match group.get("labels") {
+        Some(labels) => labels.labels()?,
+        None => BTreeMap::new(),
+    };
+    Ok(StaticConfig { targets, labels })
 }

@@ -146,6 +146,7 @@ fn everything_supported() {
         metric_name_validation_scheme: "utf8".to_string(),
         metric_name_escaping_scheme: "dots".to_string(),
         http_client: HttpClientConfig::default(),
+        file_sd_configs: Vec::new(),
         static_configs: Vec::new(),
         relabel_configs: Vec::new(),
         metric_relabel_configs: Vec::new(),
@@ -183,6 +184,7 @@ fn everything_supported() {
             enable_http2: false,
             ..HttpClientConfig::default()
         },
+        file_sd_configs: Vec::new(),
         static_configs: vec![
             StaticConfig {
                 targets: strings(&["localhost:9090", "[::1]:80"]),

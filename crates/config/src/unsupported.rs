@@ -29,7 +29,7 @@ pub(crate) const HTTP: [&str; 4] = [
 ];
 
 /// Service discovery, in jobs.
-pub(crate) const DISCOVERY: [&str; 32] = [
+pub(crate) const DISCOVERY: [&str; 31] = [
     "aws_sd_configs",
     "azure_sd_configs",
     "consul_sd_configs",
@@ -39,7 +39,6 @@ pub(crate) const DISCOVERY: [&str; 32] = [
     "dockerswarm_sd_configs",
     "ec2_sd_configs",
     "eureka_sd_configs",
-    "file_sd_configs",
     "gce_sd_configs",
     "hetzner_sd_configs",
     "http_sd_configs",

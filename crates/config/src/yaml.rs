@@ -167,6 +167,15 @@ impl Lines {
         self.http_client(&job.http_client);
         self.rules("relabel_configs", &job.relabel_configs);
         self.rules("metric_relabel_configs", &job.metric_relabel_configs);
+        if !job.file_sd_configs.is_empty() {
+            self.line(1, "file_sd_configs:");
+        }
+        for config in &job.file_sd_configs {
+            self.item = true;
+            let files = config.files.iter().map(|f| f.display().to_string());
+            self.strings(2, "files", &files.collect::<Vec<_>>());
+            self.duration(2, "refresh_interval", config.refresh_interval_ms);
+        }
         if !job.static_configs.is_empty() {
             self.line(1, "static_configs:");
             for group in &job.static_configs {

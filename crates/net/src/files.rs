@@ -12,7 +12,7 @@ const MAX_BYTES: u64 = 4 << 20;
 
 /// By what a changed file is told: any write or rename alters one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub struct Stamp {
     inode: u64,
     length: u64,
     modified: (i64, i64),
@@ -21,7 +21,7 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// `None` when there is no such file.
-    pub(crate) fn of(path: &Path) -> Option<Self> {
+    pub fn of(path: &Path) -> Option<Self> {
         let meta = std::fs::metadata(path).ok()?;
         Some(Self {
             inode: meta.ino(),

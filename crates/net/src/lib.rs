@@ -6,7 +6,7 @@ pub mod client;
 mod credentials;
 mod dial;
 pub mod encoding;
-mod files;
+pub mod files;
 mod io;
 pub mod prefix;
 pub mod server;

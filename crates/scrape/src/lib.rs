@@ -5,6 +5,7 @@ mod cache;
 mod cycle;
 mod exemplars;
 mod fetch;
+mod file_discovery;
 pub mod manager;
 mod metadata;
 pub mod options;

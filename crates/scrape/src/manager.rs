@@ -1,7 +1,8 @@
 //! All scrape pools: starts, changes and stops them as the configuration says, and shows them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -24,12 +25,18 @@ pub struct ScrapeManager {
     options: ScrapeOptions,
     runtime: Handle,
     state: Mutex<State>,
+    me: Weak<Self>,
 }
+
+/// How often files with targets are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 struct State {
     pools: BTreeMap<String, Pool>,
     server_seed: u64,
     stopped: bool,
+    /// The task that looks at files with targets runs.
+    looking: bool,
 }
 
 impl ScrapeManager {
@@ -61,7 +68,8 @@ impl ScrapeManager {
             counters: Arc::new(Counters::default()),
             ingests: Semaphore::new(ingests),
         };
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
+            me: me.clone(),
             shared: Arc::new(shared),
             options,
             runtime: Handle::current(),
@@ -69,6 +77,7 @@ impl ScrapeManager {
                 pools: BTreeMap::new(),
                 server_seed: 0,
                 stopped: false,
+                looking: false,
             }),
         })
     }
@@ -90,13 +99,7 @@ impl ScrapeManager {
         let server_seed = server_seed(&self.options.hostname, external);
         let seed_changed = server_seed != state.server_seed;
         state.server_seed = server_seed;
-        let context = SyncContext {
-            shared: &self.shared,
-            runtime: &self.runtime,
-            server_seed,
-            max_body_bytes: self.options.max_body_bytes,
-            user_agent: &self.options.user_agent,
-        };
+        let context = self.context(server_seed);
         for pool in state.pools.values_mut() {
             let configured = config.scrape_configs.iter();
             if !configured.clone().any(|j| j.job_name == pool.job.job_name) && !pool.removed {
@@ -126,6 +129,32 @@ impl ScrapeManager {
             }
         }
         state.prune();
+        let watches = state.pools.values().any(Pool::watches_files);
+        if watches && !state.looking {
+            state.looking = true;
+            self.runtime.spawn(look_at_files(self.me.clone()));
+        }
+    }
+
+    fn context(&self, server_seed: u64) -> SyncContext<'_> {
+        SyncContext {
+            shared: &self.shared,
+            runtime: &self.runtime,
+            server_seed,
+            max_body_bytes: self.options.max_body_bytes,
+            user_agent: &self.options.user_agent,
+        }
+    }
+
+    /// Follows files with targets that changed. False when there are none to look at any more.
+    fn follow_files(&self) -> bool {
+        let mut state = self.state();
+        let context = self.context(state.server_seed);
+        for pool in state.pools.values_mut() {
+            pool.look_at_files(&context);
+        }
+        state.looking = !state.stopped && state.pools.values().any(Pool::watches_files);
+        state.looking
     }
 
     /// All targets.
@@ -209,6 +238,20 @@ impl ScrapeManager {
         }
         for running in loops {
             running.finished().await;
+        }
+    }
+}
+
+async fn look_at_files(manager: Weak<ScrapeManager>) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let Some(manager) = manager.upgrade() else {
+            return;
+        };
+        // Reading files blocks.
+        let follow = tokio::task::spawn_blocking(move || manager.follow_files());
+        if !follow.await.unwrap_or(false) {
+            return;
         }
     }
 }

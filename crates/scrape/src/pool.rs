@@ -13,6 +13,7 @@ use tsdb_net::{Client, ClientOptions};
 
 use crate::cycle::CycleRules;
 use crate::fetch::FetchRequest;
+use crate::file_discovery::FileDiscovery;
 use crate::protocol;
 use crate::sample::SampleRules;
 use crate::schedule::{Schedule, target_hash};
@@ -35,6 +36,7 @@ pub(crate) struct Pool {
     syncs: u64,
     sync_failures: u64,
     sync_length: Reservoir,
+    files: FileDiscovery,
     /// The client of a job with settings of its own, and the settings it was made for.
     client: Option<(HttpClientConfig, Client)>,
 }
@@ -63,6 +65,7 @@ impl Pool {
             syncs: 0,
             sync_failures: 0,
             sync_length: Reservoir::default(),
+            files: FileDiscovery::default(),
             client: None,
         }
     }
@@ -105,6 +108,18 @@ impl Pool {
         self.prune();
     }
 
+    /// True when the job's targets may change without a reload.
+    pub(crate) fn watches_files(&self) -> bool {
+        !self.removed && !self.job.file_sd_configs.is_empty()
+    }
+
+    /// Looks at the files with targets, and follows them when they changed.
+    pub(crate) fn look_at_files(&mut self, context: &SyncContext<'_>) {
+        if self.watches_files() && self.files.look(&self.job.file_sd_configs) {
+            self.sync(context);
+        }
+    }
+
     /// Forgets loops that have finished.
     pub(crate) fn prune(&mut self) {
         self.ending.retain(|l| !l.is_finished());
@@ -112,7 +127,9 @@ impl Pool {
 
     /// Discovered, relabelled, checked, each once.
     fn targets(&mut self) -> Vec<Target> {
-        let found = discover_static(&self.job);
+        let mut found = discover_static(&self.job);
+        self.files.look(&self.job.file_sd_configs);
+        found.extend(self.files.labels());
         self.discovered = found.len();
         self.dropped = Vec::new();
         self.dropped_count = 0;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tsdb_config::ScrapeConfig;
+use tsdb_config::{ScrapeConfig, StaticConfig};
 use tsdb_model::{Labels, LabelsBuilder, format_duration_ms, parse_duration_ms, relabel};
 
 const ADDRESS: &str = "__address__";
@@ -38,18 +38,22 @@ pub(crate) enum Resolved {
 
 /// The targets of the job's static configuration, as discovered.
 pub(crate) fn discover_static(job: &ScrapeConfig) -> Vec<Labels> {
-    let mut all = Vec::new();
-    for group in &job.static_configs {
-        for address in &group.targets {
-            let mut labels = LabelsBuilder::new();
-            for (name, value) in &group.labels {
-                labels.set(name, value);
-            }
-            labels.set(ADDRESS, address);
-            all.push(labels.build());
+    let groups = job.static_configs.iter();
+    groups
+        .flat_map(|group| group_labels(group).map(|labels| labels.build()))
+        .collect()
+}
+
+/// The labels of each target of a group.
+pub(crate) fn group_labels(group: &StaticConfig) -> impl Iterator<Item = LabelsBuilder> {
+    group.targets.iter().map(|address| {
+        let mut labels = LabelsBuilder::new();
+        for (name, value) in &group.labels {
+            labels.set(name, value);
         }
-    }
-    all
+        labels.set(ADDRESS, address);
+        labels
+    })
 }
 
 /// Makes a target of discovered labels. The error texts are Prometheus's.

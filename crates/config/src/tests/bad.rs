@@ -203,8 +203,18 @@ fn bad_files() {
             "global: {query_log_file: x.log}\n",
         ),
         (
-            &not_supported("3:3: scrape_configs[0].file_sd_configs"),
-            "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: [a.json]}]\n",
+            "3:30: scrape_configs[0].file_sd_configs[0].files[0]: path name \"a.txt\" is not valid \
+             for file discovery",
+            "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: [a.txt]}]\n",
+        ),
+        (
+            "3:21: scrape_configs[0].file_sd_configs[0]: file service discovery config must \
+             contain at least one path name",
+            "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: []}]\n",
+        ),
+        (
+            &not_supported("3:3: scrape_configs[0].http_sd_configs"),
+            "scrape_configs:\n- job_name: a\n  http_sd_configs: [{url: 'http://x'}]\n",
         ),
         (
             &not_supported("3:3: scrape_configs[0].oauth2"),

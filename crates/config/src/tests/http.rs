@@ -244,3 +244,43 @@ fn variables_are_expanded_on_demand() {
         "${X}"
     );
 }
+
+#[test]
+fn target_groups_of_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let read = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        write(&path, text);
+        load_target_groups(&path).map_err(|e| e.to_string())
+    };
+    let json =
+        "[\n\t{\"targets\": [\"a:1\", \"b:2\"], \"labels\": {\"x\": \"y\"}}, {\"targets\": []}]";
+    let yaml = "- targets: ['a:1', 'b:2']\n  labels: {x: y}\n- targets: []\n";
+    let groups = read("t.json", json).unwrap();
+    assert_eq!(groups[0].targets, ["a:1", "b:2"]);
+    assert_eq!(groups[0].labels["x"], "y");
+    assert_eq!(read("t.yml", yaml).unwrap(), groups);
+    assert_eq!(read("t.yaml", "").unwrap(), []);
+    let error = read("t.json", "[{\"target\": []}]").unwrap_err();
+    assert!(
+        error.contains("t.json:1:10: unknown field `target`"),
+        "{error}"
+    );
+    let error = read("t.yml", "- targets: x\n").unwrap_err();
+    assert!(
+        error.ends_with("t.yml:1:12: [0].targets: expected a list, got \"x\""),
+        "{error}"
+    );
+    assert!(read("t.json", "").is_err() && read("t.yml", "-\n").is_err());
+
+    let job = job("  file_sd_configs: [{files: [a/*.json, b.yml]}]\n");
+    let config = &job.file_sd_configs[0];
+    assert_eq!(
+        (config.files.len(), config.refresh_interval_ms),
+        (2, 300_000)
+    );
+    let config = parse(
+        "scrape_configs: [{job_name: a, file_sd_configs: [{files: [x.yml], refresh_interval: 1m}]}]",
+    );
+    assert_eq!(parse(&config.to_yaml()), config);
+}
