@@ -1,4 +1,4 @@
-//! Bit streams, varints and chunk encodings of tsdb: bytes in, columns out.
+//! Bit streams, varints, chunk encodings and value pages of tsdb: bytes in, columns out.
 //!
 //! Decoders take any bytes: they answer with an error, never with a panic, and never read or
 //! allocate more than the bytes can hold.

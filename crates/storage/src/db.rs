@@ -3,24 +3,28 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tsdb_model::{
     Appendable, Appender, Exemplar, Labels, Matcher, Metadata, Querier, Queryable, StorageError,
 };
 
 use crate::appender::StoreAppender;
+use crate::block::BLOCKS_DIR;
 use crate::cardinality;
-use crate::dir::{Dir, StdDir};
+use crate::catalogue::{Catalogue, LoadError, Loaded, load};
+use crate::dir::{Dir, DirLock, StdDir};
+use crate::jobs::Jobs;
 use crate::options::{Options, WalSync};
-use crate::order::Bounds;
 use crate::querier::StoreQuerier;
-use crate::replay::replay;
+use crate::replay::{OnDisk, Replayed, replay};
 use crate::shared::{Opening, Shared, lock};
-use crate::stats::{Cardinality, DbStats};
+use crate::stats::{Cardinality, DbStats, Verification};
+use crate::tombstones::{self, Tombstones, set_aside};
+use crate::view::View;
 use crate::wal::log::Log;
 use crate::wal::{WAL_DIR, io_error};
 
@@ -30,39 +34,12 @@ const LOCK_FILE: &str = "lock";
 /// Exists while the store is closed properly.
 const CLEAN_FILE: &str = "clean";
 
-/// Tells the threads to stop.
-#[derive(Debug, Default)]
-struct Stop {
-    stopped: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Stop {
-    /// Waits so long; true when it is time to stop.
-    fn wait(&self, period: Duration) -> bool {
-        let deadline = Instant::now() + period;
-        let mut stopped = lock(&self.stopped);
-        while !*stopped {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let waited = self.changed.wait_timeout(stopped, left);
-            stopped = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        *stopped
-    }
-
-    fn set(&self) {
-        *lock(&self.stopped) = true;
-        self.changed.notify_all();
-    }
-}
+/// Most periods of upkeep that are left out after failures.
+const MAX_REST: u32 = 10;
 
 /// An open store.
 pub struct Db {
     shared: Arc<Shared>,
-    stop: Arc<Stop>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// Open for writing and not closed yet.
     open: Mutex<bool>,
@@ -82,6 +59,97 @@ fn directory(path: &Path, options: &Options) -> Arc<dyn Dir> {
         .dir
         .clone()
         .unwrap_or_else(|| Arc::new(StdDir::new(path)))
+}
+
+/// How often reading begins anew because a running writer changed the blocks.
+const ATTEMPTS: usize = 10;
+
+/// The deletions; a damaged list is put aside later and counts as empty.
+fn read_tombstones(dir: &Arc<dyn Dir>) -> Result<(Tombstones, u64), StorageError> {
+    match Tombstones::read(&**dir) {
+        Ok(tombstones) => Ok((tombstones, 0)),
+        Err(Some(e)) => Err(e),
+        Err(None) => {
+            tracing::error!(
+                file = tombstones::FILE,
+                "the list of deletions is damaged: what was deleted may come back"
+            );
+            Ok((Tombstones::default(), 1))
+        }
+    }
+}
+
+/// What a writer finds besides the log.
+fn on_disk(dir: &Arc<dyn Dir>) -> Result<(OnDisk, u64), StorageError> {
+    let (tombstones, damaged) = read_tombstones(dir)?;
+    let loaded = load(dir).map_err(|e| match e {
+        LoadError::Changed => StorageError::Unavailable("the blocks changed meanwhile".into()),
+        LoadError::Other(e) => e,
+    })?;
+    Ok((OnDisk { tombstones, loaded }, damaged))
+}
+
+/// Reads everything while a writer may be at work: the log first, because what leaves it is in
+/// blocks by then. What is in both does not matter.
+fn read_beside_writer(
+    dir: &Arc<dyn Dir>,
+    options: &Options,
+) -> Result<(OnDisk, Replayed, u64), StorageError> {
+    for _ in 0..ATTEMPTS {
+        let (tombstones, damaged) = read_tombstones(dir)?;
+        let mut found = OnDisk {
+            tombstones,
+            loaded: Loaded::default(),
+        };
+        let replayed = replay(dir, options.max_exemplars, &found)?;
+        found.loaded = match load(dir) {
+            Ok(loaded) => loaded,
+            Err(LoadError::Changed) => continue,
+            Err(LoadError::Other(e)) => return Err(e),
+        };
+        let seqs = |t: &Tombstones| -> Vec<u64> { t.deletes.iter().map(|d| d.seq).collect() };
+        let (now, _) = read_tombstones(dir)?;
+        if seqs(&now) == seqs(&found.tombstones) {
+            return Ok((found, replayed, damaged));
+        }
+    }
+    let text = format!(
+        "the blocks in {} change faster than they can be read",
+        dir.display()
+    );
+    Err(StorageError::Unavailable(text))
+}
+
+/// Puts what was found on the disk together.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "called at two places, with names that tell"
+)]
+fn assemble(
+    options: Options,
+    dir: Arc<dyn Dir>,
+    replayed: Replayed,
+    found: &OnDisk,
+    jobs: Jobs,
+    opening: Opening,
+    refusal: Option<String>,
+    held: Option<Box<dyn DirLock>>,
+) -> Shared {
+    let mut head = replayed.head;
+    let blocks = found.loaded.blocks.clone();
+    let newest = blocks.iter().map(|b| b.meta()).filter(|m| m.samples > 0);
+    head.max_t = head.max_t.max(newest.map(|m| m.max_t).max());
+    let last_delete = found.last_delete();
+    let deletes = found.tombstones.deletes.clone();
+    head.view = Arc::new(View::new(&View::default(), blocks, deletes, last_delete));
+    let next_segment = found.next_segment();
+    let mut log = Log::new(Arc::clone(&dir), options.segment_bytes, replayed.segments);
+    log.skip_to(next_segment);
+    let quarantined = found.loaded.quarantined.len() as u64;
+    let shared = Shared::new(options, dir, head, log, jobs, opening, refusal, held);
+    let counter = &shared.counters.quarantined;
+    counter.store(quarantined, Ordering::Relaxed);
+    shared
 }
 
 impl Db {
@@ -104,22 +172,37 @@ impl Db {
         })?;
         dir.create_dir(WAL_DIR)
             .map_err(io("making the log's folder in"))?;
+        dir.create_dir(BLOCKS_DIR)
+            .map_err(io("making the blocks' folder in"))?;
         let names = dir.list("").map_err(io("listing"))?;
         let had_log = !dir
             .list(WAL_DIR)
             .map_err(io("listing the log in"))?
             .is_empty();
         let marked = names.iter().any(|n| n == CLEAN_FILE);
-        let replayed = replay(&dir, options.max_exemplars)?;
+        let (found, tombstones_damaged) = on_disk(&dir)?;
+        found.loaded.remove_temporaries(&*dir);
+        if names.iter().any(|n| n == tombstones::TEMPORARY) {
+            // If that fails it is done before the next deletion.
+            let _ = dir.remove(tombstones::TEMPORARY);
+        }
+        let replayed = replay(&dir, options.max_exemplars, &found)?;
+        if tombstones_damaged > 0 {
+            set_aside(&*dir)?;
+            found.tombstones.write(&*dir)?;
+        }
         if marked {
             dir.remove(CLEAN_FILE)
                 .map_err(io("removing the mark of a proper end in"))?;
         }
         dir.sync_dir("").map_err(io("forcing to the disk"))?;
+        dir.sync_dir(BLOCKS_DIR)
+            .map_err(io("forcing to the disk"))?;
         let opening = Opening {
             clean_start: marked || !had_log,
             corruptions: replayed.corruptions,
             replay_seconds: replayed.seconds,
+            tombstones_damaged,
         };
         if !opening.clean_start {
             tracing::warn!(
@@ -127,11 +210,25 @@ impl Db {
                 "the store was not closed properly the last time"
             );
         }
-        let log = Log::new(Arc::clone(&dir), options.segment_bytes, replayed.segments);
-        let head = replayed.head;
-        let shared = Shared::new(options, dir, head, log, opening, None, Some(held));
-        let max_t = shared.head().max_t;
-        shared.clean_head(Bounds::new(&shared.options, max_t).retention_floor);
+        let jobs = Jobs {
+            catalogue: Catalogue::new(&found.loaded),
+            quarantined: found.loaded.quarantined.len() as u64,
+            ..Jobs::default()
+        };
+        let shared = assemble(
+            options,
+            dir,
+            replayed,
+            &found,
+            jobs,
+            opening,
+            None,
+            Some(held),
+        );
+        shared.clean_head(shared.retention_floor());
+        if let Err(e) = lock(&shared.jobs).catalogue.remove_retired(&*shared.dir) {
+            tracing::warn!(error = %e, "removing replaced blocks failed; tried again later");
+        }
         let db = Self::around(shared, true);
         if let Err(e) = db.start_threads() {
             db.stop_threads();
@@ -151,22 +248,22 @@ impl Db {
                 "there is no store in {shown}"
             )));
         }
-        let replayed = replay(&dir, options.max_exemplars)?;
+        let (found, replayed, tombstones_damaged) = read_beside_writer(&dir, &options)?;
         let opening = Opening {
             clean_start: names.iter().any(|n| n == CLEAN_FILE),
             corruptions: replayed.corruptions,
             replay_seconds: replayed.seconds,
+            tombstones_damaged,
         };
-        let log = Log::new(Arc::clone(&dir), options.segment_bytes, replayed.segments);
         let refusal = Some("the store is open for reading only".to_string());
-        let shared = Shared::new(options, dir, replayed.head, log, opening, refusal, None);
+        let jobs = Jobs::default();
+        let shared = assemble(options, dir, replayed, &found, jobs, opening, refusal, None);
         Ok(Self::around(shared, false))
     }
 
     fn around(shared: Shared, open: bool) -> Self {
         Self {
             shared: Arc::new(shared),
-            stop: Arc::default(),
             threads: Mutex::default(),
             open: Mutex::new(open),
         }
@@ -179,7 +276,23 @@ impl Db {
         }
         let period = self.shared.options.maintenance_interval_ms;
         if period > 0 {
-            self.start_thread("tsdb-maintenance", period, |s| drop(s.maintain()))?;
+            let (failures, rest) = (AtomicU32::new(0), AtomicU32::new(0));
+            self.start_thread("tsdb-maintenance", period, move |s| {
+                // After failures it is tried less and less often.
+                if rest
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |r| r.checked_sub(1))
+                    .is_ok()
+                {
+                    return;
+                }
+                let failed = if s.maintain(true).is_ok() {
+                    0
+                } else {
+                    failures.load(Ordering::Relaxed).saturating_add(1)
+                };
+                failures.store(failed, Ordering::Relaxed);
+                rest.store(failed.min(MAX_REST), Ordering::Relaxed);
+            })?;
         }
         Ok(())
     }
@@ -190,10 +303,10 @@ impl Db {
         period_ms: u64,
         work: impl Fn(&Shared) + Send + 'static,
     ) -> Result<(), StorageError> {
-        let (shared, stop) = (Arc::clone(&self.shared), Arc::clone(&self.stop));
+        let shared = Arc::clone(&self.shared);
         let period = Duration::from_millis(period_ms.min(365 * 24 * 3_600_000));
         let run = move || {
-            while !stop.wait(period) {
+            while !shared.stop.wait(period) {
                 work(&shared);
             }
         };
@@ -204,7 +317,7 @@ impl Db {
     }
 
     fn stop_threads(&self) {
-        self.stop.set();
+        self.shared.stop.set();
         for thread in std::mem::take(&mut *lock(&self.threads)) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the store panicked");
@@ -259,7 +372,7 @@ impl Db {
             out_of_order_exemplars: get(&c.out_of_order_exemplars),
             exemplars_in_storage: head.exemplars.len() as u64,
             max_exemplars: head.exemplars.max() as u64,
-            min_time_ms: head.min_t.unwrap_or(i64::MAX),
+            min_time_ms: head.min_t.unwrap_or(i64::MAX).min(head.view.min_t()),
             max_time_ms: head.max_t.unwrap_or(i64::MIN),
             retention_ms: shared.options.retention_ms,
             index_bytes: head.index.bytes() as u64,
@@ -276,6 +389,23 @@ impl Db {
             wal_truncations_failed: get(&c.wal_truncations_failed),
             head_truncations: get(&c.head_truncations),
             head_gc_seconds: seconds(&c.head_gc_nanos),
+            late_samples: head.cuts.late,
+            cut_until_ms: head.cuts.floor,
+            blocks_loaded: head.view.blocks.len() as u64,
+            block_bytes: head.view.bytes(),
+            block_samples: head.view.samples(),
+            blocks_quarantined: get(&c.quarantined),
+            tombstones: head.view.deletes.len() as u64,
+            tombstones_damaged: shared.opening.tombstones_damaged,
+            cuts: get(&c.cuts),
+            merges: get(&c.merges),
+            jobs_failed: get(&c.jobs_failed),
+            last_cut_seconds: seconds(&c.last_cut_nanos),
+            last_merge_seconds: seconds(&c.last_merge_nanos),
+            block_bytes_written: get(&c.block_bytes_written),
+            blocks_retired_by_time: get(&c.blocks_retired_by_time),
+            blocks_retired_by_size: get(&c.blocks_retired_by_size),
+            retention_bytes: shared.options.retention_bytes,
             replay_seconds: shared.opening.replay_seconds,
             clean_start: shared.opening.clean_start,
         }
@@ -324,9 +454,73 @@ impl Db {
         Ok(found.into_iter().collect())
     }
 
-    /// Drops what is past retention now, from memory and disk.
+    /// Does all upkeep that is due now: cuts, merges, retention.
     pub fn maintain(&self) -> Result<(), StorageError> {
-        self.shared.maintain()
+        self.shared.maintain(false)
+    }
+
+    /// Writes all ranges that end at `until_ms` or before, and all late samples, to blocks, also
+    /// those that it is early for. True when something was written.
+    pub fn cut(&self, until_ms: i64) -> Result<bool, StorageError> {
+        self.shared
+            .run_job(|jobs, throttle| self.shared.cut_all(jobs, until_ms, throttle))
+    }
+
+    /// Merges all blocks that there is a reason to merge. True when something was merged.
+    pub fn merge(&self) -> Result<bool, StorageError> {
+        self.shared.run_job(|jobs, throttle| {
+            let merged = self.shared.merge_due(jobs, throttle)?;
+            jobs.catalogue.remove_retired(&*self.shared.dir)?;
+            Ok(merged)
+        })
+    }
+
+    /// Deletes the samples with `mint_ms <= t <= maxt_ms` of the series that pass all matchers.
+    /// They are gone for every later querier, also after a crash; samples written later are not
+    /// touched. Space on the disk becomes free when blocks are merged, or by
+    /// [`Self::clean_tombstones`].
+    pub fn delete(
+        &self,
+        matchers: &[Matcher],
+        mint_ms: i64,
+        maxt_ms: i64,
+    ) -> Result<(), StorageError> {
+        self.shared.delete(matchers, mint_ms, maxt_ms)
+    }
+
+    /// Writes the blocks that deletions touch anew, without what was deleted.
+    pub fn clean_tombstones(&self) -> Result<(), StorageError> {
+        self.shared
+            .run_job(|jobs, throttle| self.shared.clean_tombstones(jobs, throttle))
+    }
+
+    /// Reads every byte of all blocks and checks it. `progress` gets the steps done and all steps
+    /// of the block being checked; when it says false, the check ends.
+    pub fn verify_blocks(&self, mut progress: impl FnMut(u64, u64) -> bool) -> Verification {
+        let view = Arc::clone(&self.shared.head().view);
+        let mut found = Verification::default();
+        let mut goes_on = true;
+        for block in &view.blocks {
+            let report = block.block.scrub(|done, all| {
+                goes_on = progress(done, all);
+                goes_on
+            });
+            found.blocks += 1;
+            found.series += report.series;
+            found.samples += report.samples;
+            found.errors.extend(report.errors);
+            if !goes_on {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Makes a copy of the store, as of now, in the directory `path`, which must not be there or be
+    /// empty: blocks as hard links (or copies, on another disk), and the rest as new blocks.
+    pub fn snapshot(&self, path: impl AsRef<Path>) -> Result<(), StorageError> {
+        self.shared
+            .run_job(|jobs, throttle| self.shared.snapshot(jobs, path.as_ref(), throttle))
     }
 
     /// Forces everything committed to the disk, stops the threads and gives the lock back.

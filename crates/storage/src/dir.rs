@@ -7,6 +7,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+pub use crate::mmap::Mapped;
+
 /// A data directory.
 pub trait Dir: Send + Sync + fmt::Debug {
     /// What to call the directory in messages.
@@ -24,11 +26,21 @@ pub trait Dir: Send + Sync + fmt::Debug {
     /// Size of a file in bytes.
     fn size(&self, name: &str) -> io::Result<u64>;
 
+    /// Opens a file that is finished, for reading. It can be read even after it was removed, where
+    /// the system allows that.
+    fn open(&self, name: &str) -> io::Result<Box<dyn ReadFile>>;
+
     /// Renames a file over whatever has the new name.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes `to`, a path anywhere on the same disk, another name of a file. May be not supported.
+    fn hard_link(&self, from: &str, to: &Path) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Names (without the folder) of what is in folder `name`, `""` for the data directory, in no
     /// particular order. A folder that does not exist is an error of kind `NotFound`.
@@ -54,6 +66,20 @@ pub trait WriteFile: Send + Sync + fmt::Debug {
     fn sync_data(&self) -> io::Result<()>;
 }
 
+/// A finished file.
+pub trait ReadFile: Send + Sync + fmt::Debug {
+    /// Size in bytes.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Reads up to `len` bytes from `offset` on; fewer only at the end of the file.
+    fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
+
+    /// The file as memory, where there is such a thing.
+    fn map(&self) -> io::Result<Option<Mapped>> {
+        Ok(None)
+    }
+}
+
 /// A held lock.
 pub trait DirLock: Send + Sync + fmt::Debug {}
 
@@ -61,6 +87,7 @@ pub trait DirLock: Send + Sync + fmt::Debug {}
 #[derive(Debug, Clone)]
 pub struct StdDir {
     root: PathBuf,
+    no_mmap: bool,
 }
 
 impl StdDir {
@@ -68,6 +95,16 @@ impl StdDir {
     pub fn new(root: impl AsRef<Path>) -> Self {
         Self {
             root: root.as_ref().to_path_buf(),
+            no_mmap: false,
+        }
+    }
+
+    /// Finished files are read by system calls, never mapped.
+    #[must_use]
+    pub fn without_mmap(self) -> Self {
+        Self {
+            no_mmap: true,
+            ..self
         }
     }
 
@@ -94,6 +131,51 @@ impl WriteFile for StdWriteFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+#[derive(Debug)]
+struct StdReadFile {
+    file: File,
+    no_mmap: bool,
+}
+
+#[cfg(unix)]
+fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
+impl ReadFile for StdReadFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let left = self.size()?.saturating_sub(offset);
+        let mut bytes = vec![0; usize::try_from(left).unwrap_or(usize::MAX).min(len)];
+        let mut read = 0;
+        while let Some(rest) = bytes.get_mut(read..).filter(|rest| !rest.is_empty()) {
+            match read_some(&self.file, rest, offset + read as u64) {
+                Ok(0) => break,
+                Ok(n) => read += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    fn map(&self) -> io::Result<Option<Mapped>> {
+        if self.no_mmap || self.size()? == 0 {
+            return Ok(None);
+        }
+        Mapped::of(&self.file).map(Some)
     }
 }
 
@@ -136,12 +218,23 @@ impl Dir for StdDir {
         Ok(std::fs::metadata(self.path(name))?.len())
     }
 
+    fn open(&self, name: &str) -> io::Result<Box<dyn ReadFile>> {
+        Ok(Box::new(StdReadFile {
+            file: File::open(self.path(name))?,
+            no_mmap: self.no_mmap,
+        }))
+    }
+
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         std::fs::rename(self.path(from), self.path(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         std::fs::remove_file(self.path(name))
+    }
+
+    fn hard_link(&self, from: &str, to: &Path) -> io::Result<()> {
+        std::fs::hard_link(self.path(from), to)
     }
 
     fn list(&self, name: &str) -> io::Result<Vec<String>> {

@@ -49,6 +49,14 @@ pub struct Options {
     pub max_exemplars: usize,
     /// Series the store takes at the same time; 0 for no limit. Default 0.
     pub max_series: u64,
+    /// Length of the times that a block is cut for, in milliseconds; blocks of 12 such ranges are
+    /// merged to one. Default two hours.
+    pub block_range_ms: i64,
+    /// Most bytes of blocks and log together; the oldest blocks go first. 0 for no limit. Default 0.
+    pub retention_bytes: u64,
+    /// Late samples kept in memory before they are written to blocks without waiting for the next
+    /// cut. Default 4 million.
+    pub max_late_samples: u64,
     /// Run retention and other upkeep in a thread every so many milliseconds; 0 for never (call
     /// [`Db::maintain`](crate::Db::maintain)). Default one minute.
     pub maintenance_interval_ms: u64,
@@ -65,6 +73,9 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             max_exemplars: 100_000,
             max_series: 0,
+            block_range_ms: 2 * 3600 * 1000,
+            retention_bytes: 0,
+            max_late_samples: 4_000_000,
             maintenance_interval_ms: 60_000,
         }
     }
@@ -79,6 +90,9 @@ impl fmt::Debug for Options {
             .field("segment_bytes", &self.segment_bytes)
             .field("max_exemplars", &self.max_exemplars)
             .field("max_series", &self.max_series)
+            .field("block_range_ms", &self.block_range_ms)
+            .field("retention_bytes", &self.retention_bytes)
+            .field("max_late_samples", &self.max_late_samples)
             .field("maintenance_interval_ms", &self.maintenance_interval_ms)
             .finish_non_exhaustive()
     }

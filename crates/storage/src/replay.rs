@@ -7,8 +7,11 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use tsdb_model::{Labels, SeriesRef, StorageError};
 
+use crate::catalogue::Loaded;
+use crate::delete::delete_replayed;
 use crate::dir::Dir;
 use crate::head::{Batch, Head};
+use crate::tombstones::{Delete, Tombstones};
 use crate::wal::decode::{LogCommit, Part, decode_entries, decode_part};
 use crate::wal::log::SegmentInfo;
 use crate::wal::read::{ReadError, SegmentReader};
@@ -16,6 +19,56 @@ use crate::wal::{WAL_DIR, io_error, segment_name, segment_number};
 
 /// How often reading begins anew because a running writer removed a segment.
 const ATTEMPTS: usize = 10;
+
+/// What a store has besides the log.
+#[derive(Debug, Default)]
+pub(crate) struct OnDisk {
+    pub(crate) tombstones: Tombstones,
+    pub(crate) loaded: Loaded,
+}
+
+/// Samples of these times in segments below `log_until` are in a block.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    from: i64,
+    until: i64,
+    log_until: u32,
+}
+
+impl OnDisk {
+    /// The end of the times that blocks were cut up to.
+    fn floor(&self) -> i64 {
+        let cuts = self.loaded.blocks.iter();
+        cuts.filter_map(|b| b.meta().new.cut_until)
+            .max()
+            .unwrap_or(i64::MIN)
+    }
+
+    fn claims(&self) -> Vec<Claim> {
+        let all = self.loaded.blocks.iter().map(|b| &b.meta().new);
+        all.filter(|new| new.log_until > 0)
+            .map(|new| Claim {
+                from: new.range_from,
+                until: new.range_until,
+                log_until: new.log_until,
+            })
+            .collect()
+    }
+
+    /// Number of the last deletion.
+    pub(crate) fn last_delete(&self) -> u64 {
+        let blocks = self.loaded.blocks.iter();
+        let embodied = blocks.map(|b| b.meta().new.deletes_until).max();
+        self.tombstones.last.max(embodied.unwrap_or(0))
+    }
+
+    /// The least number of a new log segment: blocks and deletions speak of all below.
+    pub(crate) fn next_segment(&self) -> u32 {
+        let claims = self.loaded.blocks.iter().map(|b| b.meta().new.log_until);
+        let deletes = self.tombstones.deletes.iter().map(|d| d.segment);
+        claims.chain(deletes).max().unwrap_or(0)
+    }
+}
 
 /// What the log gave.
 #[derive(Debug)]
@@ -28,6 +81,9 @@ pub(crate) struct Replayed {
 
 struct Replay {
     head: Head,
+    claims: Vec<Claim>,
+    /// Samples left out because they are in blocks.
+    embodied: u64,
     /// Series by their numbers in the log.
     by_id: HashMap<u64, SeriesRef>,
     segments: Vec<SegmentInfo>,
@@ -44,18 +100,26 @@ enum Failure {
 }
 
 /// Reads all segments.
-pub(crate) fn replay(dir: &Arc<dyn Dir>, max_exemplars: usize) -> Result<Replayed, StorageError> {
+pub(crate) fn replay(
+    dir: &Arc<dyn Dir>,
+    max_exemplars: usize,
+    found: &OnDisk,
+) -> Result<Replayed, StorageError> {
     let start = Instant::now();
     for _ in 0..ATTEMPTS {
+        let mut head = Head::new(max_exemplars);
+        head.cuts.floor = found.floor();
         let mut replay = Replay {
-            head: Head::new(max_exemplars),
+            head,
+            claims: found.claims(),
+            embodied: 0,
             by_id: HashMap::new(),
             segments: Vec::new(),
             corruptions: 0,
             incomplete: 0,
             orphans: 0,
         };
-        match replay.read_all(dir) {
+        match replay.read_all(dir, &found.tombstones.deletes) {
             Err(Failure::Vanished) => {}
             Err(Failure::Other(e)) => return Err(e),
             Ok(()) => {
@@ -66,6 +130,7 @@ pub(crate) fn replay(dir: &Arc<dyn Dir>, max_exemplars: usize) -> Result<Replaye
                     segments = replay.segments.len(),
                     series = head.index.len(),
                     samples = head.counters.float_samples + head.counters.histogram_samples,
+                    in_blocks = replay.embodied,
                     corruptions = replay.corruptions,
                     seconds,
                     "log read"
@@ -95,14 +160,21 @@ pub(crate) fn replay(dir: &Arc<dyn Dir>, max_exemplars: usize) -> Result<Replaye
 }
 
 impl Replay {
-    fn read_all(&mut self, dir: &Arc<dyn Dir>) -> Result<(), Failure> {
+    fn read_all(&mut self, dir: &Arc<dyn Dir>, deletes: &[Arc<Delete>]) -> Result<(), Failure> {
         let names = dir
             .list(WAL_DIR)
             .map_err(|e| Failure::Other(io_error("listing", WAL_DIR, &e)))?;
         let mut numbers: Vec<u32> = names.iter().filter_map(|n| segment_number(n)).collect();
         numbers.sort_unstable();
+        let mut deletes = deletes.iter().peekable();
         for number in numbers {
+            while let Some(delete) = deletes.next_if(|d| d.segment <= number) {
+                delete_replayed(&mut self.head, delete);
+            }
             self.read_segment(dir, number)?;
+        }
+        for delete in deletes {
+            delete_replayed(&mut self.head, delete);
         }
         Ok(())
     }
@@ -204,9 +276,21 @@ impl Replay {
             metadata: commit.metadata,
             ..Batch::default()
         };
+        let number = info.number;
+        let claims: Vec<Claim> = self
+            .claims
+            .iter()
+            .filter(|c| number < c.log_until)
+            .copied()
+            .collect();
         for (id, sample) in commit.samples {
+            info.max_t = info.max_t.max(Some(sample.t));
+            let in_block = |c: &Claim| c.from <= sample.t && sample.t < c.until;
+            let embodied = claims.iter().any(in_block);
+            self.embodied += u64::from(embodied);
             self.head.next_log_id = self.head.next_log_id.max(id.saturating_add(1));
             match self.by_id.get(&id) {
+                Some(_) if embodied => {}
                 Some(handle) => batch.samples.push((*handle, sample)),
                 None => self.orphans += 1,
             }

@@ -1,17 +1,22 @@
-//! What all handles and threads of an open store share, and who may hold which lock: first the log
-//! (the right to commit), then the head, then the small ones.
+//! What all handles and threads of an open store share, and who may hold which lock: first the jobs
+//! (the right to run one), then the log (the right to commit), then the head, then the small ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 use std::time::Instant;
 
 use tsdb_model::{AppendError, StorageError};
 
 use crate::dir::{Dir, DirLock, WriteFile};
 use crate::head::Head;
+use crate::jobs::Jobs;
 use crate::options::Options;
+use crate::stop::Stop;
 use crate::sync::SyncState;
+use crate::view::View;
 use crate::wal::log::Log;
 
 /// Locks, also after a panic elsewhere: nothing is left half done under these locks.
@@ -37,6 +42,15 @@ pub(crate) struct Counters {
     pub(crate) wal_truncations_failed: AtomicU64,
     pub(crate) head_truncations: AtomicU64,
     pub(crate) head_gc_nanos: AtomicU64,
+    pub(crate) cuts: AtomicU64,
+    pub(crate) merges: AtomicU64,
+    pub(crate) jobs_failed: AtomicU64,
+    pub(crate) last_cut_nanos: AtomicU64,
+    pub(crate) last_merge_nanos: AtomicU64,
+    pub(crate) block_bytes_written: AtomicU64,
+    pub(crate) blocks_retired_by_time: AtomicU64,
+    pub(crate) blocks_retired_by_size: AtomicU64,
+    pub(crate) quarantined: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64) {
@@ -63,6 +77,8 @@ pub(crate) struct Opening {
     pub(crate) clean_start: bool,
     pub(crate) corruptions: u64,
     pub(crate) replay_seconds: f64,
+    /// Lists of deletions that could not be read.
+    pub(crate) tombstones_damaged: u64,
 }
 
 /// The shared part of a store.
@@ -82,14 +98,24 @@ pub(crate) struct Shared {
     /// Why nothing can be written (any more).
     refusal: Mutex<Option<String>>,
     pub(crate) dir_lock: Mutex<Option<Box<dyn DirLock>>>,
+    pub(crate) stop: Stop,
+    /// Taken before all other locks.
+    pub(crate) jobs: Mutex<Jobs>,
+    /// Views that were replaced, with their numbers.
+    pub(crate) old_views: Mutex<Vec<(u64, Weak<View>)>>,
 }
 
 impl Shared {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called at one place, with names that tell"
+    )]
     pub(crate) fn new(
         options: Options,
         dir: Arc<dyn Dir>,
         head: Head,
         log: Log,
+        jobs: Jobs,
         opening: Opening,
         refusal: Option<String>,
         dir_lock: Option<Box<dyn DirLock>>,
@@ -106,6 +132,9 @@ impl Shared {
             opening,
             refusal: Mutex::new(refusal),
             dir_lock: Mutex::new(dir_lock),
+            stop: Stop::default(),
+            jobs: Mutex::new(jobs),
+            old_views: Mutex::default(),
         }
     }
 
@@ -153,12 +182,12 @@ impl Shared {
         })
     }
 
-    /// Pins the commit that a new querier sees.
-    pub(crate) fn open_reader(&self) -> u64 {
+    /// Pins the commit and the blocks that a new querier sees.
+    pub(crate) fn open_reader(&self) -> (u64, Arc<View>) {
         // Under the head's lock, so that no commit is applied in between without notes.
         let head = self.head();
         *lock(&self.readers).entry(head.published).or_default() += 1;
-        head.published
+        (head.published, Arc::clone(&head.view))
     }
 
     pub(crate) fn close_reader(&self, commit: u64) {

@@ -70,10 +70,57 @@ pub struct DbStats {
     pub head_truncations: u64,
     /// Seconds spent dropping old chunks and series from memory.
     pub head_gc_seconds: f64,
+    /// Late samples in memory that no block holds yet, about.
+    pub late_samples: u64,
+    /// End of the times that blocks were cut up to, ms; `i64::MIN` before the first cut.
+    pub cut_until_ms: i64,
+    /// Blocks loaded.
+    pub blocks_loaded: u64,
+    /// Bytes of the blocks loaded.
+    pub block_bytes: u64,
+    /// Samples in the blocks loaded.
+    pub block_samples: u64,
+    /// Blocks that could not be read and were left alone.
+    pub blocks_quarantined: u64,
+    /// Deletions that are not embodied by all blocks yet.
+    pub tombstones: u64,
+    /// Lists of deletions that could not be read when opening.
+    pub tombstones_damaged: u64,
+    /// Cuts of the head into blocks.
+    pub cuts: u64,
+    /// Merges of blocks.
+    pub merges: u64,
+    /// Cuts, merges and other jobs that failed.
+    pub jobs_failed: u64,
+    /// Seconds that the last cut took.
+    pub last_cut_seconds: f64,
+    /// Seconds that the last merge took.
+    pub last_merge_seconds: f64,
+    /// Bytes of all blocks written.
+    pub block_bytes_written: u64,
+    /// Blocks dropped because of their age.
+    pub blocks_retired_by_time: u64,
+    /// Blocks dropped because of the size limit.
+    pub blocks_retired_by_size: u64,
+    /// Most bytes of blocks and log; 0 for no limit.
+    pub retention_bytes: u64,
     /// Seconds that reading the log took when opening.
     pub replay_seconds: f64,
     /// False when the store was not closed properly the last time.
     pub clean_start: bool,
+}
+
+/// What a check of all blocks found.
+#[derive(Debug, Clone, Default)]
+pub struct Verification {
+    /// Blocks checked.
+    pub blocks: u64,
+    /// Series in them.
+    pub series: u64,
+    /// Samples in them.
+    pub samples: u64,
+    /// All that is wrong.
+    pub errors: Vec<tsdb_model::StorageError>,
 }
 
 /// Where the series come from: counts per name and label, largest first.

@@ -47,7 +47,7 @@ pub(crate) struct Floats {
 }
 
 /// What a reader takes along under the lock, to decode later.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct FloatSnapshot {
     chunks: Vec<Arc<Chunk>>,
     open: Vec<u8>,
@@ -259,6 +259,74 @@ impl Floats {
         }
     }
 
+    /// Removes the samples with `mint <= t <= maxt`, but for those at the (sorted) times `except`.
+    /// True when there were any.
+    pub(crate) fn remove(
+        &mut self,
+        mint: i64,
+        maxt: i64,
+        except: &[i64],
+        totals: &mut ChunkTotals,
+    ) -> bool {
+        // What is left of a chunk; `None` when all of it is.
+        let rest = |min_t: i64, max_t: i64, bytes: &[u8]| -> Option<Vec<(i64, f64)>> {
+            if max_t < mint || min_t > maxt {
+                return None;
+            }
+            let first = except.partition_point(|t| *t < min_t);
+            let spared = except.get(first).is_some_and(|t| *t <= max_t);
+            if mint <= min_t && max_t <= maxt && !spared {
+                return Some(Vec::new());
+            }
+            let mut samples = Vec::new();
+            decode(bytes, &mut samples);
+            let before = samples.len();
+            samples.retain(|(t, _)| {
+                *t < mint || *t > maxt || (spared && except.binary_search(t).is_ok())
+            });
+            (samples.len() < before).then_some(samples)
+        };
+        let mut removed = false;
+        let from = self.sealed.partition_point(|c| c.max_t < mint);
+        let to = self.sealed.partition_point(|c| c.min_t <= maxt);
+        if from < to {
+            let mut kept = Vec::new();
+            for chunk in &self.sealed[from..to] {
+                match rest(chunk.min_t, chunk.max_t, &chunk.bytes) {
+                    None => kept.push(Arc::clone(chunk)),
+                    Some(samples) => {
+                        removed = true;
+                        totals.sub(chunk.bytes.len());
+                        if let Some((first, _)) = samples.first() {
+                            let chunk = seal(*first, encode(&samples));
+                            totals.add(chunk.bytes.len());
+                            kept.push(chunk);
+                        }
+                    }
+                }
+            }
+            if removed {
+                self.sealed.splice(from..to, kept);
+                if self.sealed.capacity() > 2 * self.sealed.len() + 8 {
+                    self.sealed.shrink_to_fit();
+                }
+            }
+        }
+        if let Some((min_t, chunk)) = &self.open
+            && let Some((max_t, _)) = chunk.last()
+            && let Some(samples) = rest(*min_t, max_t, chunk.bytes())
+        {
+            removed = true;
+            totals.sub(chunk.bytes().len());
+            self.open = samples.first().map(|(first, _)| {
+                let chunk = encode(&samples);
+                totals.add(chunk.bytes().len());
+                (*first, chunk)
+            });
+        }
+        removed
+    }
+
     /// True when [`Self::drop_before`] would drop something.
     pub(crate) fn has_before(&self, floor: i64) -> bool {
         match self.sealed.first() {
@@ -381,6 +449,15 @@ mod tests {
             let want: Vec<_> = model.iter().map(|(t, v)| (*t, *v))
                 .filter(|s| mint <= s.0 && s.0 <= maxt).collect();
             prop_assert_eq!(got, want);
+
+            let except: Vec<i64> = model.keys().copied().filter(|t| t % 7 == 0).collect();
+            let gone = |t: i64| mint <= t && t <= maxt && t % 7 != 0;
+            let any = model.keys().any(|t| gone(*t));
+            prop_assert_eq!(floats.remove(mint, maxt, &except, &mut totals), any);
+            model.retain(|t, _| !gone(*t));
+            prop_assert!(all(&floats).into_iter().eq(model.clone()));
+            prop_assert_eq!(totals, measured(&floats));
+            prop_assert_eq!(floats.max_t(), model.last_key_value().map(|(t, _)| *t));
 
             floats.drop_before(floor, &mut totals);
             prop_assert!(!floats.has_before(floor));

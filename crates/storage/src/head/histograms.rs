@@ -14,7 +14,7 @@ pub(crate) struct HistogramEntry {
     pub(crate) t: i64,
     pub(crate) value: HistogramValue,
     /// What queries are told about a counter reset.
-    hint: CounterResetHint,
+    pub(crate) hint: CounterResetHint,
     /// Samples in the same run up to and including this one; a run is what would be one chunk.
     row: u32,
 }
@@ -186,6 +186,34 @@ impl Histograms {
     pub(crate) fn drop_before(&mut self, floor: i64) {
         let gone = self.entries.partition_point(|e| e.t < floor);
         self.entries.drain(..gone);
+        if self.entries.capacity() > 2 * self.entries.len() + 8 {
+            self.entries.shrink_to_fit();
+        }
+    }
+
+    /// Removes the samples with `mint <= t <= maxt`, but for those at the (sorted) times `except`;
+    /// each is handed to `each`. The sample behind a gap does not know any more whether it is a
+    /// reset.
+    pub(crate) fn remove(
+        &mut self,
+        mint: i64,
+        maxt: i64,
+        except: &[i64],
+        mut each: impl FnMut(&HistogramEntry),
+    ) {
+        let mut gap = false;
+        self.entries.retain_mut(|e| {
+            if mint <= e.t && e.t <= maxt && except.binary_search(&e.t).is_err() {
+                each(e);
+                gap = true;
+                return false;
+            }
+            if gap && e.hint != CounterResetHint::Gauge {
+                e.hint = CounterResetHint::Unknown;
+            }
+            gap = false;
+            true
+        });
         if self.entries.capacity() > 2 * self.entries.len() + 8 {
             self.entries.shrink_to_fit();
         }

@@ -11,6 +11,7 @@ mod starts;
 
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 use tsdb_model::{Exemplar, Labels, Metadata, SeriesRef};
@@ -19,6 +20,8 @@ use exemplars::{ExemplarEntry, ExemplarOrder, Exemplars};
 use floats::ChunkTotals;
 use index::Index;
 use series::{SampleValue, Series, StoredSample};
+
+use crate::view::View;
 
 /// Metric families whose metadata is kept; more are ignored.
 const MAX_FAMILIES: usize = 200_000;
@@ -48,6 +51,34 @@ impl Batch {
     pub(crate) fn max_t(&self) -> Option<i64> {
         let samples = self.samples.iter().map(|s| s.1.t).max();
         samples.max(self.exemplars.iter().map(|e| e.1.timestamp_ms).max())
+    }
+}
+
+/// Which samples blocks hold. What is before the floor is in blocks, but for what came since the
+/// snapshot of the cut `embodied`; such samples are noted with their series.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cuts {
+    /// End of the times that blocks were cut up to.
+    pub(crate) floor: i64,
+    /// End of the cut that is being written.
+    pub(crate) until: i64,
+    /// Cuts begun.
+    pub(crate) begun: u32,
+    /// Number of the last cut that succeeded.
+    pub(crate) embodied: u32,
+    /// Late samples that no block holds, about.
+    pub(crate) late: u64,
+}
+
+impl Default for Cuts {
+    fn default() -> Self {
+        Self {
+            floor: i64::MIN,
+            until: i64::MIN,
+            begun: 0,
+            embodied: 0,
+            late: 0,
+        }
     }
 }
 
@@ -81,6 +112,9 @@ pub(crate) struct Head {
     pub(crate) published: u64,
     /// Above all numbers that series ever had in the log.
     pub(crate) next_log_id: u64,
+    /// The blocks, and what else queriers see of the disk.
+    pub(crate) view: Arc<View>,
+    pub(crate) cuts: Cuts,
     scratch: Vec<(i64, f64)>,
 }
 
@@ -105,6 +139,8 @@ impl Head {
             applied: 0,
             published: 0,
             next_log_id: 0,
+            view: Arc::default(),
+            cuts: Cuts::default(),
             scratch: Vec::new(),
         }
     }
@@ -185,6 +221,7 @@ impl Head {
     /// older notes up to commit `horizon` are forgotten.
     pub(crate) fn apply(&mut self, batch: Batch, commit: u64, note: bool, horizon: u64) {
         self.applied = commit;
+        let late_below = self.cuts.floor.max(self.cuts.until);
         let mut samples = batch.samples.into_iter().peekable();
         while let Some((handle, _)) = samples.peek() {
             let handle = *handle;
@@ -205,7 +242,8 @@ impl Head {
             if series.has_recent() {
                 series.forget_recent(horizon);
             }
-            let (mut floats, mut histograms, mut times) = (0, 0, Vec::new());
+            let (mut floats, mut histograms) = (0, 0);
+            let (mut times, mut late) = (Vec::new(), Vec::new());
             let (mut min_t, mut max_t) = (i64::MAX, i64::MIN);
             let of_series = std::iter::from_fn(|| {
                 let (_, sample) = samples.next_if(|s| s.0 == handle)?;
@@ -216,12 +254,19 @@ impl Head {
                 if note {
                     times.push(sample.t);
                 }
+                if sample.t < late_below {
+                    late.push(sample.t);
+                }
                 (min_t, max_t) = (min_t.min(sample.t), max_t.max(sample.t));
                 Some(sample)
             });
             series.insert(of_series, &mut self.scratch, &mut self.totals);
             for t in times {
                 series.note_recent(commit, t);
+            }
+            self.cuts.late += late.len() as u64;
+            for t in late {
+                series.note_late(self.cuts.begun, t);
             }
             self.counters.float_samples += floats;
             self.counters.histogram_samples += histograms;
@@ -262,7 +307,7 @@ impl Head {
         let Some(series) = self.in_slot(slot) else {
             return false;
         };
-        series.first_commit.is_none() || series.has_recent() || series.has_before(floor)
+        series.max_t().is_none() || series.has_recent() || series.has_before(floor)
     }
 
     /// Drops what a series has before `floor`, and the series when nothing is left of it and no
@@ -277,7 +322,7 @@ impl Head {
         };
         series.forget_recent(horizon);
         series.drop_before(floor, &mut self.totals);
-        if series.max_t().is_some() {
+        if series.max_t().is_some() || series.has_past() {
             return;
         }
         if series.first_commit.take().is_some() {
@@ -296,6 +341,25 @@ impl Head {
         if let Some(next) = entry.generation.checked_add(1) {
             entry.generation = next;
             self.free.push(slot);
+        }
+    }
+
+    /// Drops what blocks hold of a series.
+    pub(crate) fn drop_embodied(&mut self, slot: u32) {
+        let Cuts {
+            floor, embodied, ..
+        } = self.cuts;
+        let entry = self.slots.get_mut(slot as usize);
+        if let Some(series) = entry.and_then(|e| e.series.as_deref_mut()) {
+            series.drop_embodied(floor, embodied, &mut self.totals);
+        }
+    }
+
+    /// Removes samples of a series; see [`Series::delete`].
+    pub(crate) fn delete(&mut self, slot: u32, mint: i64, maxt: i64, commit: Option<u64>) {
+        let entry = self.slots.get_mut(slot as usize);
+        if let Some(series) = entry.and_then(|e| e.series.as_deref_mut()) {
+            series.delete(mint, maxt, commit, &mut self.totals);
         }
     }
 

@@ -31,11 +31,30 @@ struct Rare {
     starts: Starts,
     /// `(commit, time)` of samples that some open querier must not see.
     recent: Vec<(u64, i64)>,
+    /// `(cut, time)` of samples that came behind the blocks: number of the cut begun last.
+    late: Vec<(u32, i64)>,
+    /// What the series was before deletions, for queriers that are older than these.
+    past: Vec<Past>,
+}
+
+/// A series before a deletion.
+#[derive(Debug)]
+struct Past {
+    /// The deletion's number among the commits.
+    commit: u64,
+    first_commit: u64,
+    range: (i64, i64),
+    snapshot: SeriesSnapshot,
+    recent: Vec<(u64, i64)>,
 }
 
 impl Rare {
     fn is_empty(&self) -> bool {
-        self.histograms.is_empty() && self.starts.is_empty() && self.recent.is_empty()
+        self.histograms.is_empty()
+            && self.starts.is_empty()
+            && self.recent.is_empty()
+            && self.late.is_empty()
+            && self.past.is_empty()
     }
 }
 
@@ -56,7 +75,7 @@ pub(crate) struct Series {
 }
 
 /// What a reader takes along under the lock, to decode later.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct SeriesSnapshot {
     pub(crate) floats: FloatSnapshot,
     pub(crate) histograms: Vec<HistogramEntry>,
@@ -115,6 +134,14 @@ impl Series {
         self.min_t().is_some_and(|t| t <= maxt) && self.max_t().is_some_and(|t| t >= mint)
     }
 
+    /// Time of the oldest sample from `t` on.
+    pub(crate) fn oldest_from(&self, t: i64) -> Option<i64> {
+        match self.min_t() {
+            Some(min_t) if min_t < t => self.next_after(t - 1),
+            min_t => min_t,
+        }
+    }
+
     /// The histogram that is the newest sample, if it is one.
     pub(crate) fn newest_histogram(&self) -> Option<&HistogramEntry> {
         let newest = self.histograms()?.newest()?;
@@ -165,8 +192,15 @@ impl Series {
                 rare.starts.set(sample.t, sample.start, next);
             }
             match sample.value {
-                SampleValue::Float(v) => scratch.push((sample.t, v)),
+                SampleValue::Float(v) => {
+                    self.replace_histogram(sample.t, totals);
+                    scratch.push((sample.t, v));
+                }
                 SampleValue::Histogram(h) => {
+                    self.replace_histogram(sample.t, totals);
+                    if self.floats.max_t() >= Some(sample.t) {
+                        self.floats.remove(sample.t, sample.t, &[], totals);
+                    }
                     let before = scratch.last().map(|s| s.0);
                     let newest_float = self.floats.max_t().max(before);
                     totals.bytes += size(&h) as u64;
@@ -178,21 +212,161 @@ impl Series {
         self.floats.insert(scratch, totals);
     }
 
+    /// Removes a histogram at exactly `t`: another sample comes in its place.
+    fn replace_histogram(&mut self, t: i64, totals: &mut ChunkTotals) {
+        if let Some(rare) = &mut self.rare
+            && rare.histograms.max_t() >= Some(t)
+        {
+            rare.histograms.remove(t, t, &[], |e| {
+                totals.bytes -= size(&e.value) as u64;
+            });
+        }
+    }
+
     /// Notes that commit `commit` brought the sample at `t`; notes up to commit `horizon` are
     /// needed by nobody any more.
     pub(crate) fn note_recent(&mut self, commit: u64, t: i64) {
         self.rare.get_or_insert_default().recent.push((commit, t));
     }
 
-    /// True when there are notes of recent commits.
+    /// True when there are notes for readers.
     pub(crate) fn has_recent(&self) -> bool {
-        self.rare.as_ref().is_some_and(|r| !r.recent.is_empty())
+        self.rare
+            .as_ref()
+            .is_some_and(|r| !r.recent.is_empty() || !r.past.is_empty())
+    }
+
+    /// True when a reader may need what the series was before a deletion.
+    pub(crate) fn has_past(&self) -> bool {
+        self.rare.as_ref().is_some_and(|r| !r.past.is_empty())
+    }
+
+    /// Notes that the sample at `t` came behind the blocks, when `cut` was the last cut begun.
+    pub(crate) fn note_late(&mut self, cut: u32, t: i64) {
+        self.rare.get_or_insert_default().late.push((cut, t));
+    }
+
+    /// Times of late samples that came while one of these cuts was the last one begun, sorted.
+    pub(crate) fn late(&self, cuts: std::ops::Range<u32>) -> Vec<i64> {
+        let all = self.rare.as_ref().map_or(&[][..], |r| &r.late);
+        let mut times: Vec<i64> = all
+            .iter()
+            .filter(|l| cuts.contains(&l.0))
+            .map(|l| l.1)
+            .collect();
+        times.sort_unstable();
+        times.dedup();
+        times
+    }
+
+    /// Drops what blocks hold now: everything before `floor` but for what came since cut number
+    /// `embodied` began. True when something went.
+    pub(crate) fn drop_embodied(
+        &mut self,
+        floor: i64,
+        embodied: u32,
+        totals: &mut ChunkTotals,
+    ) -> bool {
+        let Some(last) = floor.checked_sub(1) else {
+            return false;
+        };
+        if self.min_t().is_none_or(|t| t >= floor) {
+            return false;
+        }
+        let except = self.late(embodied..u32::MAX);
+        let mut dropped = self.floats.remove(i64::MIN, last, &except, totals);
+        if let Some(rare) = &mut self.rare {
+            rare.late.retain(|l| l.0 >= embodied);
+            rare.histograms.remove(i64::MIN, last, &except, |e| {
+                dropped = true;
+                totals.bytes -= size(&e.value) as u64;
+            });
+        }
+        self.tidy(floor);
+        dropped
+    }
+
+    /// Removes the samples with `mint <= t <= maxt`. With `commit`, the deletion's number, readers
+    /// of earlier commits go on seeing them.
+    pub(crate) fn delete(
+        &mut self,
+        mint: i64,
+        maxt: i64,
+        commit: Option<u64>,
+        totals: &mut ChunkTotals,
+    ) {
+        if !self.overlaps(mint, maxt) {
+            return;
+        }
+        if let (Some(commit), Some(first_commit)) = (commit, self.first_commit) {
+            let range = (
+                self.min_t().unwrap_or(i64::MAX),
+                self.max_t().unwrap_or(i64::MIN),
+            );
+            let rare = self.rare.get_or_insert_default();
+            let past = Past {
+                commit,
+                first_commit,
+                range,
+                snapshot: SeriesSnapshot {
+                    floats: self.floats.snapshot(i64::MIN, i64::MAX),
+                    histograms: rare.histograms.range(i64::MIN, i64::MAX).to_vec(),
+                    starts: rare.starts.clone(),
+                    hidden: Vec::new(),
+                },
+                recent: rare.recent.clone(),
+            };
+            rare.past.push(past);
+        }
+        self.floats.remove(mint, maxt, &[], totals);
+        if let Some(rare) = &mut self.rare {
+            rare.histograms.remove(mint, maxt, &[], |e| {
+                totals.bytes -= size(&e.value) as u64;
+            });
+            rare.late.retain(|l| l.1 < mint || l.1 > maxt);
+        }
+        self.tidy(i64::MIN);
+    }
+
+    /// Forgets start timestamps that no sample from `floor` on, or still there, needs.
+    fn tidy(&mut self, floor: i64) {
+        let oldest = self.floats.min_t();
+        let Some(rare) = &mut self.rare else {
+            return;
+        };
+        let oldest = match (oldest, rare.histograms.min_t()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        match oldest {
+            None => rare.starts = Starts::default(),
+            Some(oldest) => rare.starts.drop_before(oldest.min(floor)),
+        }
+        if rare.is_empty() {
+            self.rare = None;
+        }
+    }
+
+    /// True when a reader of commit `commit` may see a sample with `mint <= t <= maxt`.
+    pub(crate) fn visible(&self, commit: u64, mint: i64, maxt: i64) -> bool {
+        match self.past(commit) {
+            Some(past) => {
+                past.first_commit <= commit && past.range.0 <= maxt && past.range.1 >= mint
+            }
+            None => self.first_commit.is_some_and(|c| c <= commit) && self.overlaps(mint, maxt),
+        }
+    }
+
+    fn past(&self, commit: u64) -> Option<&Past> {
+        let past = &self.rare.as_ref()?.past;
+        past.iter().find(|p| p.commit > commit)
     }
 
     /// Forgets notes up to commit `horizon`.
     pub(crate) fn forget_recent(&mut self, horizon: u64) {
         if let Some(rare) = &mut self.rare {
             rare.recent.retain(|r| r.0 > horizon);
+            rare.past.retain(|p| p.commit > horizon);
             if rare.is_empty() {
                 self.rare = None;
             }
@@ -201,7 +375,9 @@ impl Series {
 
     /// True when [`Self::drop_before`] would drop something.
     pub(crate) fn has_before(&self, floor: i64) -> bool {
-        self.floats.has_before(floor)
+        let late = self.rare.as_ref().map_or(&[][..], |r| &r.late);
+        late.iter().any(|l| l.1 < floor)
+            || self.floats.has_before(floor)
             || self
                 .histograms()
                 .and_then(Histograms::min_t)
@@ -222,6 +398,7 @@ impl Series {
         if floor > i64::MIN {
             totals.bytes -= sizes(&rare.histograms) as u64;
             rare.histograms.drop_before(floor);
+            rare.late.retain(|l| l.1 >= floor);
         }
         if oldest.is_none() && rare.histograms.is_empty() {
             rare.starts = Starts::default();
@@ -236,6 +413,12 @@ impl Series {
 
     /// What is needed to read `mint <= t <= maxt` as of commit `commit`.
     pub(crate) fn snapshot(&self, mint: i64, maxt: i64, commit: u64) -> SeriesSnapshot {
+        if let Some(past) = self.past(commit) {
+            let mut snapshot = past.snapshot.clone();
+            snapshot.histograms.retain(|h| mint <= h.t && h.t <= maxt);
+            snapshot.hidden = hidden_from(&past.recent, commit);
+            return snapshot;
+        }
         let floats = self.floats.snapshot(mint, maxt);
         let Some(rare) = &self.rare else {
             return SeriesSnapshot {
@@ -243,14 +426,19 @@ impl Series {
                 ..SeriesSnapshot::default()
             };
         };
-        let later = rare.recent.iter().filter(|r| r.0 > commit);
-        let mut hidden: Vec<i64> = later.map(|r| r.1).collect();
-        hidden.sort_unstable();
         SeriesSnapshot {
             floats,
             histograms: rare.histograms.range(mint, maxt).to_vec(),
             starts: rare.starts.clone(),
-            hidden,
+            hidden: hidden_from(&rare.recent, commit),
         }
     }
+}
+
+/// Times of samples that a reader of commit `commit` must not see, sorted.
+fn hidden_from(recent: &[(u64, i64)], commit: u64) -> Vec<i64> {
+    let later = recent.iter().filter(|r| r.0 > commit);
+    let mut hidden: Vec<i64> = later.map(|r| r.1).collect();
+    hidden.sort_unstable();
+    hidden
 }

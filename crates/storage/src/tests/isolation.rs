@@ -38,6 +38,9 @@ fn concurrent(sync: WalSync) {
     let dir = FaultDir::default();
     let opts = Options {
         wal_sync: sync,
+        block_range_ms: 200,
+        max_late_samples: 500,
+        segment_bytes: 20_000,
         ..options(&dir)
     };
     let db = Db::open("", opts).unwrap();
@@ -63,6 +66,13 @@ fn concurrent(sync: WalSync) {
             }
             done.store(true, Ordering::SeqCst);
         });
+        scope.spawn(|| {
+            while !done.load(Ordering::SeqCst) {
+                db.maintain().unwrap();
+                db.cut(i64::from(u16::try_from(db.stats().cuts).unwrap()) * 150)
+                    .unwrap();
+            }
+        });
         for _ in 0..2 {
             scope.spawn(|| {
                 let mut last = 0;
@@ -75,6 +85,9 @@ fn concurrent(sync: WalSync) {
         }
     });
     assert_eq!(check_all_equal(&db), 150);
+    assert!(db.stats().cuts > 3 && db.stats().jobs_failed == 0);
+    drop(db);
+    assert_eq!(check_all_equal(&open(&dir)), 150);
 }
 
 #[test]

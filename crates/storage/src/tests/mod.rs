@@ -1,9 +1,11 @@
 //! Tests of the whole store.
 
 mod behaviour;
+mod blocks;
 mod crash;
 mod isolation;
 mod model;
+mod random;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -65,6 +65,11 @@ impl Log {
         }
     }
 
+    /// The next segment gets number `number`, or a higher one.
+    pub(crate) fn skip_to(&mut self, number: u32) {
+        self.next_number = self.next_number.max(number);
+    }
+
     /// Number of the segment being written, or of the next one.
     pub(crate) fn current_number(&self) -> u32 {
         self.current
@@ -232,13 +237,23 @@ impl Log {
         self.finished.len() as u64 + u64::from(self.current.is_some())
     }
 
-    /// Segments with nothing from `floor` on.
-    pub(crate) fn droppable(&self, floor: i64) -> Vec<u32> {
-        let old = self
+    /// Segments with nothing from `floor` on, and those that blocks embody: with a number below
+    /// the first of `cut` and nothing from the time in it on.
+    pub(crate) fn droppable(&self, floor: i64, cut: (u32, i64)) -> Vec<u32> {
+        let old = self.finished.iter().filter(|s| {
+            s.max_t
+                .is_none_or(|t| t < floor || (s.number < cut.0 && t < cut.1))
+        });
+        old.map(|s| s.number).collect()
+    }
+
+    /// True when no segment below `number` is there.
+    pub(crate) fn begins_at(&self, number: u32) -> bool {
+        let mut all = self
             .finished
             .iter()
-            .filter(|s| s.max_t.is_none_or(|t| t < floor));
-        old.map(|s| s.number).collect()
+            .chain(self.current.iter().map(|c| &c.info));
+        all.all(|s| s.number >= number)
     }
 
     /// Removes a finished segment.

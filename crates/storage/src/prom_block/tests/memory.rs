@@ -10,7 +10,7 @@ use tsdb_model::{
     StorageError,
 };
 
-use crate::dir::{Dir, DirLock, WriteFile};
+use crate::dir::{Dir, DirLock, ReadFile, WriteFile};
 use crate::prom_block::SampleValue;
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
@@ -121,6 +121,10 @@ impl Dir for MemDir {
     fn size(&self, name: &str) -> io::Result<u64> {
         let files = self.files.lock().unwrap();
         Ok(files.get(name).ok_or(io::ErrorKind::NotFound)?.len() as u64)
+    }
+
+    fn open(&self, _: &str) -> io::Result<Box<dyn ReadFile>> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
