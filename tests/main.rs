@@ -13,6 +13,7 @@ mod cli;
 mod crash;
 mod discovery;
 mod peers;
+mod remote;
 mod scrape;
 mod security;
 mod support;
