@@ -35,6 +35,7 @@ impl Drop for Peer {
 }
 
 /// The binary of a peer, or a note that the test is skipped.
+#[expect(clippy::print_stdout, reason = "says that it is skipped")]
 fn peer(name: &str) -> Option<PathBuf> {
     let found = std::env::var_os("PEERS").map(|peers: OsString| Path::new(&peers).join(name));
     let found = found.filter(|path| path.exists());
@@ -129,7 +130,6 @@ fn prometheus_sends(message: &str, mode: &[&str]) {
     wait_for("the end of the series", || {
         server.value("temp").is_none().then_some(())
     });
-    #[expect(clippy::disallowed_methods, reason = "a log of the test's own")]
     let log = std::fs::read_to_string(log).unwrap();
     assert!(!log.contains("non-recoverable"), "{log}");
 }
