@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::{Server, http, now_ms, pause, wait_for, write};
+use crate::support::{Server, http, now_ms, pause, stdout, wait_for, write};
 
 const SERIES: usize = 40;
 
@@ -131,4 +131,96 @@ fn nothing_acknowledged_is_lost_while_blocks_are_cut_and_merged() {
         ((block_files(&data) as u64) < compactions).then_some(())
     });
     sent.check(&server, 21);
+}
+
+#[test]
+fn a_directory_can_be_looked_into_beside_its_server_and_after_its_death() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let config = write(&dir.path().join("none.yml"), "scrape_configs: []\n");
+    let config = format!("--config.file={}", config.display());
+    let server = Server::start(&data, &[&config, "--storage.tsdb.min-block-duration=1s"]);
+    let start = now_ms() / 1000 * 1000 - 10_000;
+    let url = format!("{}/api/v1/import", server.url);
+    for t in (start..start + 8000).step_by(100) {
+        let page: String = (0..SERIES)
+            .map(|i| format!("kept{{number=\"{i}\",job=\"j\"}} {}.{i} {t}\n", t % 997))
+            .collect();
+        let headers = [("Content-Type", "text/plain")];
+        assert_eq!(http("POST", &url, &headers, &page).unwrap().status, 204);
+    }
+    wait_for("the blocks", || {
+        (counter(&server, "prometheus_tsdb_blocks_loaded") >= 5).then_some(())
+    });
+    let data = data.to_str().unwrap();
+    let json = |what: &str| -> serde_json::Value {
+        let text = stdout(&["inspect", what, data, "--format=json"]);
+        serde_json::from_str(&text).unwrap()
+    };
+    let check = || {
+        let blocks = json("blocks");
+        let samples: u64 = blocks
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|b| b["state"] == "used")
+            .map(|b| b["samples"].as_u64().unwrap())
+            .sum();
+        assert!(samples >= 5 * 10 * SERIES as u64, "{samples}");
+        let segments = json("wal");
+        assert!(!segments.as_array().unwrap().is_empty());
+        assert!(json("head")["series"].as_u64().unwrap() <= SERIES as u64);
+        let usage = json("cardinality");
+        assert_eq!(usage["series"], SERIES);
+        assert_eq!(usage["metrics"][0]["name"], "kept");
+        assert_eq!(usage["targets"][0]["job"], "j");
+        let verified = json("verify");
+        assert_eq!(verified["problems"], serde_json::json!([]));
+        let lines = stdout(&["inspect", "dump", data, "--match", "kept{number=\"7\"}"]);
+        assert_eq!(lines.lines().count(), 80, "{lines}");
+        let first = format!(
+            "{{__name__=\"kept\", job=\"j\", number=\"7\"}} {}.7 {start}",
+            start % 997
+        );
+        assert_eq!(lines.lines().next(), Some(first.as_str()));
+        for what in ["blocks", "wal", "head", "cardinality", "verify"] {
+            assert!(
+                stdout(&["inspect", what, data]).lines().count() > 0,
+                "{what}"
+            );
+        }
+    };
+    check();
+    // What was dumped can be imported again: everything is there already.
+    let lines = stdout(&["inspect", "dump", data, "--format=json"]);
+    let headers = [("Content-Type", "application/json")];
+    assert_eq!(http("POST", &url, &headers, &lines).unwrap().status, 204);
+    server.kill();
+    check();
+
+    // A flipped bit in each file is found, named and told by the exit code.
+    for folder in ["blocks", "wal"] {
+        let entries = std::fs::read_dir(Path::new(data).join(folder)).unwrap();
+        let mut files: Vec<_> = entries.map(|e| e.unwrap().path()).collect();
+        files.sort();
+        let file = &files[0];
+        let sound = std::fs::read(file).unwrap();
+        let mut damaged = sound.clone();
+        damaged[sound.len() / 2] ^= 4;
+        put(file, &damaged);
+        let output = crate::support::run(&["inspect", "verify", data]);
+        put(file, &sound);
+        assert_eq!(output.status.code(), Some(3));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(text.contains(&format!("{folder}/{name}, byte ")), "{text}");
+    }
+    stdout(&["inspect", "verify", data]);
+    let nothing = crate::support::run(&["inspect", "blocks", dir.path().to_str().unwrap()]);
+    assert_eq!(nothing.status.code(), Some(1));
+}
+
+#[expect(clippy::disallowed_methods, reason = "damages a file on purpose")]
+fn put(file: &Path, bytes: &[u8]) {
+    std::fs::write(file, bytes).unwrap();
 }

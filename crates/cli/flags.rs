@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Export(crate::export::ExportArgs),
     /// Read data of others.
     Import(crate::import::ImportArgs),
+    /// Look into a data directory, and check it.
+    Inspect(crate::inspect::InspectArgs),
     /// Check files before they are used.
     Check(CheckArgs),
     /// Run tests.

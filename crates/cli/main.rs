@@ -6,6 +6,7 @@ mod export;
 mod flags;
 mod host_config;
 mod import;
+mod inspect;
 mod lint;
 mod logging;
 mod output;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         flags::Command::Export(args) => export::run(&args),
         flags::Command::Import(args) => import::run(&args),
         flags::Command::Check(args) => check::run(&args),
+        flags::Command::Inspect(args) => inspect::run(&args),
         flags::Command::Test(args) => match args.command {
             flags::TestCommand::Promql(args) => test::run(&args),
         },

@@ -10,7 +10,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// `verb` stands behind the number of samples.
+    /// `verb` stands behind the number of samples or bytes.
     pub(crate) fn new(verb: &'static str) -> Self {
         Self {
             verb,
@@ -28,6 +28,18 @@ impl Progress {
             self.shown = Some(key);
             let mut err = std::io::stderr();
             let _ = write!(err, "\r{percent:3} %  {samples} samples {}", self.verb);
+            let _ = err.flush();
+        }
+    }
+
+    /// Shows that `done` of `all` is done.
+    pub(crate) fn show_bytes(&mut self, done: u64, all: u64) {
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let percent = percent(signed(done), 0, signed(all));
+        if self.terminal && self.shown != Some((percent, 0)) {
+            self.shown = Some((percent, 0));
+            let mut err = std::io::stderr();
+            let _ = write!(err, "\r{percent:3} % of {all} {}", self.verb);
             let _ = err.flush();
         }
     }

@@ -330,6 +330,10 @@ impl Db {
         }
     }
 
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The settings.
     pub fn options(&self) -> &Options {
         &self.shared.options

@@ -14,6 +14,7 @@ mod durations;
 #[cfg(test)]
 mod fault;
 mod head;
+pub mod inspect;
 mod jobs;
 mod maintain;
 mod merge;

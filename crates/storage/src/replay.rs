@@ -10,7 +10,7 @@ use tsdb_model::{Labels, SeriesRef, StorageError};
 use crate::catalogue::Loaded;
 use crate::delete::delete_replayed;
 use crate::dir::Dir;
-use crate::head::{Batch, Head};
+use crate::head::{Batch, Head, HeadCounters};
 use crate::tombstones::{Delete, Tombstones};
 use crate::wal::decode::{LogCommit, Part, decode_entries, decode_part};
 use crate::wal::log::SegmentInfo;
@@ -74,6 +74,8 @@ impl OnDisk {
 #[derive(Debug)]
 pub(crate) struct Replayed {
     pub(crate) head: Head,
+    /// What was read.
+    pub(crate) counters: HeadCounters,
     pub(crate) segments: Vec<SegmentInfo>,
     pub(crate) corruptions: u64,
     pub(crate) seconds: f64,
@@ -142,8 +144,9 @@ pub(crate) fn replay(
                         "unfinished commits, and samples whose definition is damaged, were left out"
                     );
                 }
-                head.counters = crate::head::HeadCounters::default();
+                let counters = std::mem::take(&mut head.counters);
                 return Ok(Replayed {
+                    counters,
                     head,
                     segments: replay.segments,
                     corruptions: replay.corruptions,

@@ -175,6 +175,22 @@ impl Tombstones {
     }
 }
 
+/// Size of the file and number of sound copies in it; `None` when there is no file.
+pub(crate) fn check(dir: &dyn Dir) -> Result<Option<(u64, usize)>, StorageError> {
+    let io = |e: std::io::Error| io_error("reading", FILE, &e);
+    let size = match dir.size(FILE) {
+        Ok(size) => size,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io(e)),
+    };
+    let bytes = usize::try_from(size).unwrap_or(usize::MAX);
+    let bytes = dir.read_at(FILE, 0, bytes).map_err(io)?;
+    let copies = bytes.split_at_checked(bytes.len() / 2);
+    let sound = copies.into_iter().flat_map(|(a, b)| [a, b]);
+    let sound = sound.filter(|copy| Tombstones::decode_copy(copy).is_some());
+    Ok(Some((size, sound.count())))
+}
+
 /// Puts a damaged file aside, so that the next one does not overwrite it.
 pub(crate) fn set_aside(dir: &dyn Dir) -> Result<(), StorageError> {
     dir.rename(FILE, "tombstones.damaged")

@@ -14,6 +14,7 @@ pub use tsdb_promql::{
     Annotations, CancelToken, Engine, EngineOptions, InstantSample, ParseError, QueryError,
     QueryOptions, QueryOutput, QueryStats, RangeSeries, SampleValue, Value,
 };
+pub use tsdb_storage::inspect;
 pub use tsdb_storage::prom_block;
 pub use tsdb_storage::{
     Cardinality, Db, DbStats, Dir, DirLock, DurationStats, Options, StdDir, WalSync, WriteFile,

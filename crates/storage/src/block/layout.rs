@@ -46,6 +46,22 @@ pub(super) enum Section {
 /// Number of [`Section`]s.
 pub(super) const SECTIONS: usize = 12;
 
+/// Their names in docs/format/block.md.
+pub(super) const SECTION_NAMES: [(Section, &str); SECTIONS] = [
+    (Section::Pages, "pages"),
+    (Section::Times, "times"),
+    (Section::Columns, "columns"),
+    (Section::TargetColumns, "target columns"),
+    (Section::Names, "names"),
+    (Section::Pairs, "pairs"),
+    (Section::Locals, "locals"),
+    (Section::Targets, "targets"),
+    (Section::Postings, "postings"),
+    (Section::Identity, "identity"),
+    (Section::Directory, "directory"),
+    (Section::DirectoryRestarts, "restarts"),
+];
+
 /// Where the sections are.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Sections([Range<u64>; SECTIONS]);
@@ -64,11 +80,11 @@ impl Sections {
 
 /// Numbers that the index needs.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     pub(super) series: u32,
-    pub(super) pairs: u32,
+    pub(crate) pairs: u32,
     pub(super) locals: u32,
-    pub(super) targets: u32,
+    pub(crate) targets: u32,
     pub(super) columns: u32,
 }
 

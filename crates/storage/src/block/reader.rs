@@ -17,7 +17,7 @@ use super::entry::{ENTRY_RESTART, Head, Place, RESTART_BYTES, Slot};
 use super::frames::{Body, FRAME_BYTES};
 use super::histogram::take_histograms;
 use super::identity::{CHUNK_SERIES, ChunkHead, HEAD_BYTES};
-use super::layout::{Counts, Refused, Section, Sections, TRAILER_BYTES, Trailer};
+use super::layout::{Counts, Refused, SECTION_NAMES, Section, Sections, TRAILER_BYTES, Trailer};
 use super::sets::{SETS_RESTART, restart_bytes as set_restart_bytes, take_set};
 use super::starts::{starts_within, take_starts};
 use super::symbols::{
@@ -163,6 +163,23 @@ impl Block {
     /// Number of series. They are numbered from 0 in the order of their labels.
     pub(crate) fn series(&self) -> u32 {
         self.counts.series
+    }
+
+    /// Numbers of what is in the index.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The sections and their bytes.
+    pub(crate) fn sections(&self) -> Vec<(&'static str, u64)> {
+        let names = SECTION_NAMES.into_iter();
+        let bytes = |section| {
+            let range = self.sections.get(section);
+            range.end - range.start
+        };
+        names
+            .map(|(section, name)| (name, bytes(section)))
+            .collect()
     }
 
     /// Bytes of a section.
@@ -396,10 +413,12 @@ impl Block {
                 return Err(bad(Bad("pages behind the time column")));
             }
         }
+        let begin = position;
         let [starts, histograms] = head
             .rest(&mut cursor, &mut position, Some(&mut slots))
             .map_err(bad)?;
         work(EntryOf {
+            new_bytes: position.wrapping_sub(begin),
             column: column.0,
             pages: &column.1,
             slots: &slots,
@@ -640,6 +659,21 @@ impl Block {
         Ok(rows)
     }
 
+    /// Samples of a series, and the bytes that only they take.
+    pub(crate) fn weight(&self, index: u32) -> Result<(u64, u64), StorageError> {
+        self.with_entry(index, |entry| {
+            let inline = entry.slots.iter().map(|slot| match slot.place {
+                Place::Inline(bytes) => bytes.len() as u64,
+                Place::Stored { .. } => 0,
+            });
+            let bytes = entry.new_bytes + inline.sum::<u64>();
+            let mut rows = Vec::new();
+            self.histograms(&entry, i64::MIN, i64::MAX, &mut rows)?;
+            let floats = self.rows(&entry)?;
+            Ok(((floats + rows.len()) as u64, bytes))
+        })
+    }
+
     fn histograms(
         &self,
         entry: &EntryOf<'_>,
@@ -702,6 +736,8 @@ impl Block {
 
 /// The directory entry of a series.
 struct EntryOf<'a> {
+    /// Bytes in the section of pages that no series before has.
+    new_bytes: u64,
     column: u32,
     pages: &'a [ColumnPage],
     slots: &'a [Slot<'a>],
