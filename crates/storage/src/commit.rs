@@ -220,7 +220,15 @@ impl Shared {
         log.begin().inspect_err(|e| self.write_failed(e))?;
         let (encoded, commit) = {
             let head = self.head();
-            (log.encode(&head, &batch)?, head.applied + 1)
+            (log.encode(&head, &batch), head.applied + 1)
+        };
+        let encoded = match encoded {
+            Ok(encoded) => encoded,
+            Err(e) => {
+                // What comes next must not be coded against what was not written.
+                let _ = self.finish_segment(log);
+                return Err(e);
+            }
         };
         if let Err(e) = log.write(&encoded) {
             self.write_failed(&e);
@@ -242,9 +250,9 @@ impl Shared {
         let group = self.options.wal_sync == WalSync::Group;
         let mut head = self.head_mut();
         let (readers, horizon) = self.horizon(&head);
-        for handle in encoded.defined {
+        for (handle, id) in encoded.defined {
             if let Some(series) = head.get_mut(handle) {
-                series.log_segment = Some(number);
+                (series.log_id, series.log_segment) = (id, Some(number));
             }
         }
         head.apply(batch, commit, readers || group, horizon);

@@ -206,6 +206,7 @@ impl Db {
         let opening = Opening {
             clean_start: marked || !had_log,
             corruptions: replayed.corruptions,
+            lost_pieces: replayed.lost_pieces,
             replay_seconds: replayed.seconds,
             tombstones_damaged,
         };
@@ -257,6 +258,7 @@ impl Db {
         let opening = Opening {
             clean_start: names.iter().any(|n| n == CLEAN_FILE),
             corruptions: replayed.corruptions,
+            lost_pieces: replayed.lost_pieces,
             replay_seconds: replayed.seconds,
             tombstones_damaged,
         };
@@ -391,6 +393,7 @@ impl Db {
             wal_segments,
             wal_segment_current,
             wal_corruptions: shared.opening.corruptions,
+            wal_lost_pieces: shared.opening.lost_pieces,
             wal_writes_failed: get(&c.writes_failed),
             wal_fsyncs: get(&c.fsyncs),
             wal_fsync_seconds: seconds(&c.fsync_nanos),

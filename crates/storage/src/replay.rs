@@ -1,5 +1,7 @@
 //! Reading the log when a store is opened.
 
+mod segment;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +14,7 @@ use crate::delete::delete_replayed;
 use crate::dir::Dir;
 use crate::head::{Batch, Head, HeadCounters};
 use crate::tombstones::{Delete, Tombstones};
-use crate::wal::decode::{LogCommit, Part, decode_entries, decode_part};
+use crate::wal::decode::{LogCommit, Part, entries_v1, part_v1};
 use crate::wal::log::SegmentInfo;
 use crate::wal::read::{ReadError, SegmentReader};
 use crate::wal::{WAL_DIR, io_error, segment_name, segment_number};
@@ -33,6 +35,12 @@ struct Claim {
     from: i64,
     until: i64,
     log_until: u32,
+}
+
+impl Claim {
+    fn holds(&self, t: i64) -> bool {
+        self.from <= t && t < self.until
+    }
 }
 
 impl OnDisk {
@@ -78,6 +86,7 @@ pub(crate) struct Replayed {
     pub(crate) counters: HeadCounters,
     pub(crate) segments: Vec<SegmentInfo>,
     pub(crate) corruptions: u64,
+    pub(crate) lost_pieces: u64,
     pub(crate) seconds: f64,
 }
 
@@ -86,13 +95,15 @@ struct Replay {
     claims: Vec<Claim>,
     /// Samples left out because they are in blocks.
     embodied: u64,
-    /// Series by their numbers in the log.
+    /// Series by their numbers in segments of version 1.
     by_id: HashMap<u64, SeriesRef>,
     segments: Vec<SegmentInfo>,
     corruptions: u64,
     /// Commits of which a part is missing, and samples whose series is not known.
     incomplete: u64,
     orphans: u64,
+    /// Pieces coded against something that is lost.
+    lost_pieces: u64,
 }
 
 /// A failure of reading one segment.
@@ -120,6 +131,7 @@ pub(crate) fn replay(
             corruptions: 0,
             incomplete: 0,
             orphans: 0,
+            lost_pieces: 0,
         };
         match replay.read_all(dir, &found.tombstones.deletes) {
             Err(Failure::Vanished) => {}
@@ -150,6 +162,7 @@ pub(crate) fn replay(
                     head,
                     segments: replay.segments,
                     corruptions: replay.corruptions,
+                    lost_pieces: replay.lost_pieces,
                     seconds,
                 });
             }
@@ -204,44 +217,11 @@ impl Replay {
             bytes: reader.size(),
             max_t: None,
         };
-        let mut commit = LogCommit::default();
-        let mut expected: Option<Part> = None;
-        while let Some(payload) = reader.next().map_err(io)? {
-            let Ok((part, kind, entries)) = decode_part(&payload) else {
-                self.damaged(&name, "a record that says nothing sensible");
-                expected = None;
-                continue;
-            };
-            if part.first {
-                self.incomplete += u64::from(expected.is_some());
-                commit = LogCommit::default();
-            } else if expected.is_none_or(|e| (e.seq, e.index) != (part.seq, part.index)) {
-                // Its beginning is missing.
-                self.incomplete += 1;
-                expected = None;
-                continue;
-            }
-            if decode_entries(kind, entries, &mut commit).is_err() {
-                self.damaged(&name, "a record that says nothing sensible");
-                expected = None;
-                continue;
-            }
-            // Also of commits that are not finished: the numbers must not be used again.
-            let newest = commit.definitions.iter().map(|d| d.0).max();
-            if let Some(id) = newest {
-                self.head.next_log_id = self.head.next_log_id.max(id.saturating_add(1));
-            }
-            if part.last {
-                expected = None;
-                self.apply(std::mem::take(&mut commit), &mut info);
-            } else {
-                expected = Some(Part {
-                    index: part.index.saturating_add(1),
-                    ..part
-                });
-            }
+        if reader.version() == 1 {
+            self.read_v1(&mut reader, &name, &mut info).map_err(io)?;
+        } else {
+            self.read(&mut reader, &name, &mut info).map_err(io)?;
         }
-        self.incomplete += u64::from(expected.is_some());
         for damage in &reader.damage {
             self.corruptions += 1;
             tracing::warn!(
@@ -255,9 +235,63 @@ impl Replay {
         Ok(())
     }
 
+    /// Reads a segment as earlier versions of the program wrote it.
+    fn read_v1(
+        &mut self,
+        reader: &mut SegmentReader,
+        name: &str,
+        info: &mut SegmentInfo,
+    ) -> std::io::Result<()> {
+        let mut commit = LogCommit::default();
+        let mut expected: Option<Part> = None;
+        while let Some(payload) = reader.next()? {
+            let Ok((part, kind, entries)) = part_v1(&payload) else {
+                self.damaged(name, "a record that says nothing sensible");
+                expected = None;
+                continue;
+            };
+            if part.first {
+                self.incomplete += u64::from(expected.is_some());
+                commit = LogCommit::default();
+            } else if expected.is_none_or(|e| (e.seq, e.index) != (part.seq, part.index)) {
+                // Its beginning is missing.
+                self.incomplete += 1;
+                expected = None;
+                continue;
+            }
+            if entries_v1(kind, entries, &mut commit).is_err() {
+                self.damaged(name, "a record that says nothing sensible");
+                expected = None;
+                continue;
+            }
+            // Also of commits that are not finished: the numbers must not be used again.
+            let newest = commit.definitions.iter().map(|d| d.0).max();
+            if let Some(id) = newest {
+                self.head.next_log_id = self.head.next_log_id.max(id.saturating_add(1));
+            }
+            if part.last {
+                expected = None;
+                self.apply_v1(std::mem::take(&mut commit), info);
+            } else {
+                expected = Some(Part {
+                    index: part.index.saturating_add(1),
+                    ..part
+                });
+            }
+        }
+        self.incomplete += u64::from(expected.is_some());
+        Ok(())
+    }
+
     fn damaged(&mut self, name: &str, what: &str) {
         self.corruptions += 1;
         tracing::warn!(segment = name, what, "damaged record in the log skipped");
+    }
+
+    /// What blocks hold of segment `number`.
+    fn claims_on(&self, number: u32) -> Vec<Claim> {
+        let all = self.claims.iter().filter(|c| number < c.log_until);
+        all.copied().collect()
     }
 
     fn define(&mut self, id: u64, labels: Labels) {
@@ -271,7 +305,7 @@ impl Replay {
         self.by_id.insert(id, handle);
     }
 
-    fn apply(&mut self, commit: LogCommit, info: &mut SegmentInfo) {
+    fn apply_v1(&mut self, commit: LogCommit, info: &mut SegmentInfo) {
         for (id, labels) in commit.definitions {
             self.define(id, labels);
         }
@@ -280,16 +314,10 @@ impl Replay {
             ..Batch::default()
         };
         let number = info.number;
-        let claims: Vec<Claim> = self
-            .claims
-            .iter()
-            .filter(|c| number < c.log_until)
-            .copied()
-            .collect();
+        let claims = self.claims_on(number);
         for (id, sample) in commit.samples {
             info.max_t = info.max_t.max(Some(sample.t));
-            let in_block = |c: &Claim| c.from <= sample.t && sample.t < c.until;
-            let embodied = claims.iter().any(in_block);
+            let embodied = claims.iter().any(|c| c.holds(sample.t));
             self.embodied += u64::from(embodied);
             self.head.next_log_id = self.head.next_log_id.max(id.saturating_add(1));
             match self.by_id.get(&id) {

@@ -89,6 +89,8 @@ impl Counters {
 pub(crate) struct Opening {
     pub(crate) clean_start: bool,
     pub(crate) corruptions: u64,
+    /// Parts of the log coded against damaged ones.
+    pub(crate) lost_pieces: u64,
     pub(crate) replay_seconds: f64,
     /// Lists of deletions that could not be read.
     pub(crate) tombstones_damaged: u64,

@@ -56,6 +56,8 @@ pub struct DbStats {
     pub wal_segment_current: u64,
     /// Damaged places found in the log when opening.
     pub wal_corruptions: u64,
+    /// Parts of the log that could not be understood without damaged ones before.
+    pub wal_lost_pieces: u64,
     /// Failed writes to the log.
     pub wal_writes_failed: u64,
     /// Forced writes (fdatasync).

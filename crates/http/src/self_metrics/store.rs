@@ -176,6 +176,11 @@ fn log(page: &mut Page, s: &DbStats) {
             s.wal_corruptions,
         ),
         (
+            "tsdb_wal_lost_pieces_total",
+            "Parts of the log left out at the start because they build on damaged ones.",
+            s.wal_lost_pieces,
+        ),
+        (
             "prometheus_tsdb_wal_writes_failed_total",
             "Failed writes to the log.",
             s.wal_writes_failed,

@@ -13,7 +13,7 @@ use tsdb_model::histogram::{CounterResetHint, FloatHistogram, Histogram, Span};
 
 use super::HistogramRow;
 use super::bytes::{Bad, Cursor};
-use crate::wal::encode::HINTS;
+use crate::wal::entries::HINTS;
 
 /// Rows that a page is written with at most.
 const PAGE_ROWS: usize = 480;

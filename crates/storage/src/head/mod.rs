@@ -283,6 +283,78 @@ impl Head {
         }
     }
 
+    /// Stores floats of one series that a segment of the log has, in the order it has them; of
+    /// those at one time the last one counts. `(row, start)` in `starts`: the start timestamp from
+    /// this row on, 0 at first.
+    pub(crate) fn load(
+        &mut self,
+        handle: SeriesRef,
+        samples: &[(i64, f64)],
+        starts: &[(usize, i64)],
+    ) {
+        if !samples.is_sorted_by(|a, b| a.0 < b.0) {
+            return self.load_unsorted(handle, samples, starts);
+        }
+        let late_below = self.cuts.floor.max(self.cuts.until);
+        let commit = self.applied;
+        let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
+            return;
+        };
+        let (min_t, max_t) = (first.0, last.0);
+        let Some(series) = self
+            .slots
+            .get_mut(handle.0 as u32 as usize)
+            .filter(|s| s.generation == (handle.0 >> 32) as u32)
+            .and_then(|s| s.series.as_deref_mut())
+        else {
+            return;
+        };
+        if series.first_commit.is_none() {
+            series.first_commit = Some(commit);
+            self.index.insert(handle.0 as u32, &series.labels);
+            self.counters.series_created += 1;
+        }
+        series.load(samples, starts, &mut self.scratch, &mut self.totals);
+        for (t, _) in samples.iter().take_while(|s| s.0 < late_below) {
+            self.cuts.late += 1;
+            series.note_late(self.cuts.begun, *t);
+        }
+        self.counters.float_samples += samples.len() as u64;
+        self.min_t = Some(self.min_t.map_or(min_t, |t| t.min(min_t)));
+        self.max_t = Some(self.max_t.map_or(max_t, |t| t.max(max_t)));
+    }
+
+    fn load_unsorted(
+        &mut self,
+        handle: SeriesRef,
+        samples: &[(i64, f64)],
+        starts: &[(usize, i64)],
+    ) {
+        let mut changes = starts.iter().peekable();
+        let mut start = 0;
+        let mut all: Vec<(i64, f64, i64)> = Vec::with_capacity(samples.len());
+        for (row, (t, v)) in samples.iter().enumerate() {
+            while let Some(change) = changes.next_if(|c| c.0 <= row) {
+                start = change.1;
+            }
+            all.push((*t, *v, start));
+        }
+        // The last one of each time.
+        all.reverse();
+        all.sort_by_key(|s| s.0);
+        all.dedup_by_key(|s| s.0);
+        let mut starts = Vec::new();
+        let mut start = 0;
+        for (row, sample) in all.iter().enumerate() {
+            if sample.2 != start {
+                starts.push((row, sample.2));
+                start = sample.2;
+            }
+        }
+        let samples: Vec<(i64, f64)> = all.into_iter().map(|s| (s.0, s.1)).collect();
+        self.load(handle, &samples, &starts);
+    }
+
     fn push_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar, commit: u64) {
         let newer = self
             .exemplars

@@ -212,6 +212,33 @@ impl Series {
         self.floats.insert(scratch, totals);
     }
 
+    /// Adds floats in order of time, each time once; see [`super::Head::load`].
+    pub(crate) fn load(
+        &mut self,
+        samples: &[(i64, f64)],
+        starts: &[(usize, i64)],
+        scratch: &mut Vec<(i64, f64)>,
+        totals: &mut ChunkTotals,
+    ) {
+        if self.rare.is_none() && starts.is_empty() {
+            self.floats.insert(samples, totals);
+            return;
+        }
+        let mut changes = starts.iter().peekable();
+        let mut start = 0;
+        let stored = samples.iter().enumerate().map(|(row, (t, v))| {
+            while let Some(change) = changes.next_if(|c| c.0 <= row) {
+                start = change.1;
+            }
+            StoredSample {
+                t: *t,
+                start,
+                value: SampleValue::Float(*v),
+            }
+        });
+        self.insert(stored, scratch, totals);
+    }
+
     /// Removes a histogram at exactly `t`: another sample comes in its place.
     fn replace_histogram(&mut self, t: i64, totals: &mut ChunkTotals) {
         if let Some(rare) = &mut self.rare

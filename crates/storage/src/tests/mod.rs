@@ -4,6 +4,8 @@ mod behaviour;
 mod blocks;
 mod crash;
 mod isolation;
+mod log;
+mod log_figures;
 mod model;
 mod random;
 

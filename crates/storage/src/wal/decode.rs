@@ -2,6 +2,7 @@
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tsdb_codec::CodecError;
@@ -9,14 +10,20 @@ use tsdb_codec::varint::{take_uvarint, take_varint, unzigzag};
 use tsdb_model::histogram::{FloatHistogram, Histogram, Span};
 use tsdb_model::{Exemplar, HistogramValue, Label, Labels, Metadata};
 
-use super::encode::{
-    FLAG_FIRST, FLAG_LAST, FLOAT_HAS_START, FLOAT_HAS_TIME, FLOAT_ID_SHIFT, HINTS, HISTOGRAM_FLOAT,
-    HISTOGRAM_HAS_START, HISTOGRAM_HINT_SHIFT, Kind, METRIC_TYPES,
+use super::define::DefinitionReader;
+use super::encode::{FLAG_FIRST, FLAG_LAST, Kind};
+use super::entries::{
+    HINTS, HISTOGRAM_FLOAT, HISTOGRAM_HAS_START, HISTOGRAM_HINT_SHIFT, METRIC_TYPES,
 };
 use crate::head::series::{SampleValue, StoredSample};
 
 /// Most bytes of labels that one record may expand to.
-const MAX_EXPANDED: usize = 512 << 20;
+pub(super) const MAX_EXPANDED: usize = 512 << 20;
+
+/// Float record entries of version 1: bits of the first number.
+pub(super) const FLOAT_HAS_TIME: u64 = 1 << 4;
+pub(super) const FLOAT_HAS_START: u64 = 1 << 5;
+pub(super) const FLOAT_ID_SHIFT: u32 = 6;
 
 /// A record that was written whole but says nothing sensible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,35 +55,55 @@ pub(crate) struct Part {
     pub(crate) index: u64,
 }
 
-struct Body<'a> {
+/// Bytes that are taken off the front, and what entries are relative to.
+#[derive(Debug)]
+pub(super) struct Body<'a> {
     rest: &'a [u8],
     last_id: u64,
     last_t: i64,
 }
 
 impl<'a> Body<'a> {
-    fn byte(&mut self) -> Result<u8, Malformed> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            rest: bytes,
+            last_id: 0,
+            last_t: 0,
+        }
+    }
+
+    /// What was not taken yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    #[inline]
+    pub(super) fn byte(&mut self) -> Result<u8, Malformed> {
         let (first, rest) = self.rest.split_first().ok_or(Malformed)?;
         self.rest = rest;
         Ok(*first)
     }
 
-    fn uvarint(&mut self) -> Result<u64, Malformed> {
+    pub(super) fn uvarint(&mut self) -> Result<u64, Malformed> {
         Ok(take_uvarint(&mut self.rest)?)
     }
 
-    fn varint(&mut self) -> Result<i64, Malformed> {
+    pub(super) fn varint(&mut self) -> Result<i64, Malformed> {
         Ok(take_varint(&mut self.rest)?)
     }
 
-    fn bytes(&mut self, count: u64) -> Result<&'a [u8], Malformed> {
+    pub(super) fn bytes(&mut self, count: u64) -> Result<&'a [u8], Malformed> {
         let count = usize::try_from(count).map_err(|_| Malformed)?;
         let (now, rest) = self.rest.split_at_checked(count).ok_or(Malformed)?;
         self.rest = rest;
         Ok(now)
     }
 
-    fn text(&mut self) -> Result<&'a str, Malformed> {
+    pub(super) fn text(&mut self) -> Result<&'a str, Malformed> {
         let length = self.uvarint()?;
         std::str::from_utf8(self.bytes(length)?).map_err(|_| Malformed)
     }
@@ -105,7 +132,7 @@ impl<'a> Body<'a> {
         self.last_id
     }
 
-    fn id(&mut self) -> Result<u64, Malformed> {
+    pub(super) fn id(&mut self) -> Result<u64, Malformed> {
         let step = self.uvarint()?;
         Ok(self.step_id(step))
     }
@@ -123,6 +150,7 @@ impl<'a> Body<'a> {
         })
     }
 
+    /// Definitions of version 1.
     fn definitions(&mut self, out: &mut Vec<(u64, Labels)>) -> Result<(), Malformed> {
         let mut symbols: Vec<&str> = Vec::new();
         let mut expanded = 0;
@@ -164,6 +192,7 @@ impl<'a> Body<'a> {
         Ok(())
     }
 
+    /// Floats of version 1.
     fn float_samples(&mut self, out: &mut Vec<(u64, StoredSample)>) -> Result<(), Malformed> {
         while !self.rest.is_empty() {
             let first = self.uvarint()?;
@@ -278,38 +307,41 @@ impl<'a> Body<'a> {
     }
 }
 
-/// Which part of a commit a record's payload is, and the entries behind.
-pub(crate) fn decode_part(payload: &[u8]) -> Result<(Part, u8, &[u8]), Malformed> {
-    let (front, mut rest) = payload.split_first_chunk::<2>().ok_or(Malformed)?;
-    let [kind, flags] = *front;
+/// Which part of a commit a record's payload of version 1 is, its kind, and the entries.
+pub(crate) fn part_v1(payload: &[u8]) -> Result<(Part, u8, &[u8]), Malformed> {
+    let (kind, rest) = payload.split_first().ok_or(Malformed)?;
+    let (part, rest) = part(rest)?;
+    Ok((part, *kind, rest))
+}
+
+/// Which part of a commit a record's payload is, and the sections.
+pub(crate) fn part(payload: &[u8]) -> Result<(Part, &[u8]), Malformed> {
+    let (flags, mut rest) = payload.split_first().ok_or(Malformed)?;
     let part = Part {
         first: flags & FLAG_FIRST != 0,
         last: flags & FLAG_LAST != 0,
         seq: take_uvarint(&mut rest)?,
         index: take_uvarint(&mut rest)?,
     };
-    Ok((part, kind, rest))
+    Ok((part, rest))
 }
 
-/// Adds the entries of a record to a commit.
-pub(crate) fn decode_entries(
+const DEFINITIONS: u8 = Kind::Definitions as u8;
+const PIECES: u8 = Kind::Pieces as u8;
+const HISTOGRAMS: u8 = Kind::Histograms as u8;
+const EXEMPLARS: u8 = Kind::Exemplars as u8;
+const METADATA: u8 = Kind::Metadata as u8;
+
+/// Adds the entries of a record of version 1 to a commit.
+pub(crate) fn entries_v1(
     kind: u8,
     entries: &[u8],
     commit: &mut LogCommit,
 ) -> Result<(), Malformed> {
-    const DEFINITIONS: u8 = Kind::Definitions as u8;
-    const FLOATS: u8 = Kind::Floats as u8;
-    const HISTOGRAMS: u8 = Kind::Histograms as u8;
-    const EXEMPLARS: u8 = Kind::Exemplars as u8;
-    const METADATA: u8 = Kind::Metadata as u8;
-    let mut body = Body {
-        rest: entries,
-        last_id: 0,
-        last_t: 0,
-    };
+    let mut body = Body::new(entries);
     match kind {
         DEFINITIONS => body.definitions(&mut commit.definitions),
-        FLOATS => body.float_samples(&mut commit.samples),
+        PIECES => body.float_samples(&mut commit.samples),
         HISTOGRAMS => body.histograms(&mut commit.samples),
         EXEMPLARS => body.exemplars(&mut commit.exemplars),
         METADATA => body.metadata(&mut commit.metadata),
@@ -317,134 +349,59 @@ pub(crate) fn decode_entries(
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use tsdb_model::CounterResetHint;
-
-    use super::super::encode::CommitEncoder;
-    use super::super::frame::{FRAME_BYTES, parse_frame, record_crc};
-    use super::*;
-
-    fn float(t: i64, start: i64, v: f64) -> StoredSample {
-        StoredSample {
-            t,
-            start,
-            value: SampleValue::Float(v),
-        }
-    }
-
-    /// The example of docs/format/wal.md.
-    #[test]
-    fn known_bytes() {
-        let mut encoder = CommitEncoder::new(1);
-        encoder.definition(0, &Labels::from_pairs([("__name__", "x")]));
-        encoder.sample(0, &float(1000, 0, 1.0));
-        let bytes = encoder.finish(7, 48).unwrap();
-        let mut want = vec![0xf5, 0x52, 0x65, 0x63, 0x13, 0, 0, 0];
-        let definition = b"\x01\x01\x01\x00\x01\x01\x00\x08__name__\x00\x01x";
-        want.extend(record_crc(7, 48, definition).to_le_bytes());
-        want.extend(definition);
-        let sample = [2, 2, 1, 1, 0x40 | 0x12, 0xd0, 0x0f, 0x3f, 0xf0];
-        want.extend([0xf5, 0x52, 0x65, 0x63, 9, 0, 0, 0]);
-        want.extend(record_crc(7, 48 + 31, &sample).to_le_bytes());
-        want.extend(sample);
-        assert_eq!(bytes, want);
-    }
-
-    /// All commits that stand in `bytes`, as one.
-    fn decode_all(mut bytes: &[u8]) -> LogCommit {
-        let mut commit = LogCommit::default();
-        while !bytes.is_empty() {
-            let (length, _) = parse_frame(bytes).unwrap();
-            let (payload, rest) = bytes[FRAME_BYTES..].split_at(length);
-            let (_, kind, entries) = decode_part(payload).unwrap();
-            decode_entries(kind, entries, &mut commit).unwrap();
-            bytes = rest;
-        }
-        commit
-    }
-
-    #[test]
-    fn histograms_come_back() {
-        let spans = vec![Span {
-            offset: -3,
-            length: 2,
-        }];
-        let int = Histogram {
-            reset_hint: CounterResetHint::Gauge,
-            schema: -4,
-            zero_threshold: 0.25,
-            zero_count: 3,
-            count: 10,
-            sum: -1.5,
-            positive_spans: spans.clone(),
-            negative_spans: spans.clone(),
-            positive_deltas: vec![2, -1],
-            negative_deltas: vec![1, 2],
-            custom_values: Vec::new(),
-        };
-        let custom = FloatHistogram {
-            schema: -53,
-            count: 1.5,
-            sum: 2.0,
-            positive_spans: vec![Span {
-                offset: 0,
-                length: 2,
-            }],
-            positive_buckets: vec![0.5, 1.0],
-            custom_values: vec![1.0, 2.0],
-            ..FloatHistogram::default()
-        };
-        let values = [
-            HistogramValue::Int(Arc::new(int.clone())),
-            HistogramValue::Float(Arc::new(int.to_float())),
-            HistogramValue::Float(Arc::new(custom)),
-        ];
-        let mut encoder = CommitEncoder::new(9);
-        for (i, h) in values.iter().enumerate() {
-            let value = SampleValue::Histogram(h.clone());
-            encoder.sample(
-                3,
-                &StoredSample {
-                    t: i as i64,
-                    start: -5,
-                    value,
-                },
-            );
-        }
-        let commit = decode_all(&encoder.finish(1, 0).unwrap());
-        for (i, (id, sample)) in commit.samples.iter().enumerate() {
-            assert_eq!((*id, sample.t, sample.start), (3, i as i64, -5));
-            let SampleValue::Histogram(h) = &sample.value else {
-                panic!("{sample:?}")
-            };
-            assert_eq!(*h, values[i]);
-        }
-        assert_eq!(commit.samples.len(), 3);
-    }
-
-    proptest! {
-        #[test]
-        fn floats_come_back(samples: Vec<(u64, i64, i64, u64)>) {
-            let mut encoder = CommitEncoder::new(3);
-            for (id, t, start, bits) in &samples {
-                encoder.sample(*id, &float(*t, *start, f64::from_bits(*bits)));
-            }
-            let commit = decode_all(&encoder.finish(0, 0).unwrap());
-            let got: Vec<_> = commit.samples.iter().map(|(id, s)| {
-                let SampleValue::Float(v) = s.value else { unreachable!() };
-                (*id, s.t, s.start, v.to_bits())
-            }).collect();
-            prop_assert_eq!(got, samples);
-        }
-
-        #[test]
-        fn any_payload_does_no_harm(kind in 0..7u8, bytes: Vec<u8>) {
-            let mut commit = LogCommit::default();
-            let _ = decode_part(&bytes);
-            let _ = decode_entries(kind, &bytes, &mut commit);
-            prop_assert!(commit.samples.len() + commit.definitions.len() <= bytes.len());
-        }
-    }
+/// A piece that was not decoded yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PieceAt {
+    pub(crate) group: u32,
+    pub(crate) number: u64,
+    /// Where its content stands in the payload.
+    pub(crate) range: Range<usize>,
 }
+
+/// Takes the sections of a record apart; all but floats is added to `commit`.
+pub(crate) fn sections(
+    payload: &[u8],
+    sections: &[u8],
+    commit: &mut LogCommit,
+    pieces: &mut Vec<PieceAt>,
+) -> Result<(), Malformed> {
+    let mut all = Body::new(sections);
+    while !all.is_empty() {
+        let kind = all.byte()?;
+        let length = all.uvarint()?;
+        let mut body = Body::new(all.bytes(length)?);
+        match kind {
+            DEFINITIONS => {
+                let mut reader = DefinitionReader::default();
+                while !body.is_empty() {
+                    let id = body.id()?;
+                    commit.definitions.push((id, reader.take(&mut body)?));
+                }
+            }
+            PIECES => {
+                let mut group = 0i64;
+                while !body.is_empty() {
+                    group = group.wrapping_add(body.varint()?);
+                    let number = body.uvarint()?;
+                    let length = body.uvarint()?;
+                    let content = body.bytes(length)?;
+                    let behind = all.rest().len() + body.rest().len();
+                    let end = payload.len().checked_sub(behind).ok_or(Malformed)?;
+                    pieces.push(PieceAt {
+                        group: u32::try_from(group).map_err(|_| Malformed)?,
+                        number,
+                        range: end.saturating_sub(content.len())..end,
+                    });
+                }
+            }
+            HISTOGRAMS => body.histograms(&mut commit.samples)?,
+            EXEMPLARS => body.exemplars(&mut commit.exemplars)?,
+            METADATA => body.metadata(&mut commit.metadata)?,
+            _ => return Err(Malformed),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ pub(crate) const HEADER_BYTES: usize = 2 * HEADER_COPY;
 const SEGMENT_MAGIC: [u8; 8] = *b"tsdb-wal";
 
 /// Version of the format that is written, and the newest one that is read.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// First bytes of a record.
 pub(crate) const RECORD_MAGIC: [u8; 4] = [0xf5, b'R', b'e', b'c'];

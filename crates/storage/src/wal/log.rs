@@ -3,12 +3,15 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use tsdb_model::{SeriesRef, StorageError};
+use hashbrown::HashMap;
+use tsdb_model::{Labels, SeriesRef, StorageError};
 
 use super::encode::CommitEncoder;
 use super::frame::{HEADER_BYTES, Header, VERSION};
+use super::groups::{Groups, Item};
 use super::{WAL_DIR, io_error, segment_name};
 use crate::dir::{Dir, WriteFile};
+use crate::head::series::SampleValue;
 use crate::head::{Batch, Head};
 
 /// A segment that is not written any more.
@@ -36,9 +39,15 @@ pub(crate) struct Encoded {
     bytes: Vec<u8>,
     definition_bytes: u64,
     max_t: Option<i64>,
-    /// Series whose definition is among the bytes.
-    pub(crate) defined: Vec<SeriesRef>,
+    /// Series whose definition is among the bytes, with the numbers they have in the segment.
+    pub(crate) defined: Vec<(SeriesRef, u64)>,
 }
+
+/// Number of a series that gets one only when all new ones of the commit are known.
+const FRESH: u64 = 1 << 63;
+
+/// Samples that memory is kept for between commits.
+const KEPT_ITEMS: usize = 1 << 16;
 
 /// The log.
 #[derive(Debug)]
@@ -47,6 +56,9 @@ pub(crate) struct Log {
     segment_bytes: u64,
     next_number: u32,
     next_seq: u64,
+    /// Groups of the current segment.
+    groups: Groups,
+    items: Vec<Item>,
     pub(crate) current: Option<Current>,
     pub(crate) finished: Vec<SegmentInfo>,
 }
@@ -60,6 +72,8 @@ impl Log {
             segment_bytes,
             next_number: last.map_or(0, |n| n.saturating_add(1)),
             next_seq: 0,
+            groups: Groups::default(),
+            items: Vec::new(),
             current: None,
             finished,
         }
@@ -117,6 +131,7 @@ impl Log {
             return Err(io_error("beginning", &name, &e));
         }
         self.next_number = number.saturating_add(1);
+        self.groups.clear();
         self.current = Some(Current {
             info: SegmentInfo {
                 number,
@@ -142,32 +157,81 @@ impl Log {
     }
 
     /// Encodes a commit for the current segment, with all that the segment lacks to be understood
-    /// without the others.
+    /// without the others. What is encoded must be written before anything else is encoded for
+    /// the segment; when it is not, or this fails, the segment must end.
     pub(crate) fn encode(&mut self, head: &Head, batch: &Batch) -> Result<Encoded, StorageError> {
         let Some(current) = &self.current else {
             return Err(StorageError::Unavailable("no log segment".into()));
         };
         self.next_seq += 1;
-        let mut encoder = CommitEncoder::new(self.next_seq);
-        let samples = batch.samples.iter().map(|s| s.0);
-        let used = samples.chain(batch.exemplars.iter().map(|e| e.0));
-        let mut defined = Vec::new();
-        let mut last = None;
-        for handle in used {
-            if last == Some(handle) {
-                continue;
+        let segment = current.info.number;
+        let mut fresh: Vec<(SeriesRef, Labels)> = Vec::new();
+        let mut number_of = |handle: SeriesRef| {
+            let series = head.get(handle)?;
+            if series.log_segment == Some(segment) {
+                return Some(series.log_id);
             }
-            last = Some(handle);
-            if let Some(series) = head.get(handle)
-                && series.log_segment != Some(current.info.number)
-            {
-                defined.push(handle);
+            fresh.push((handle, series.labels.clone()));
+            Some(FRESH | (fresh.len() - 1) as u64)
+        };
+        self.items.clear();
+        self.items.reserve(batch.samples.len());
+        let mut histograms = Vec::new();
+        let mut last = None;
+        for (handle, sample) in &batch.samples {
+            let id = match last {
+                Some((before, id)) if before == *handle => id,
+                _ => {
+                    let Some(id) = number_of(*handle) else {
+                        continue;
+                    };
+                    last = Some((*handle, id));
+                    id
+                }
+            };
+            match &sample.value {
+                SampleValue::Float(v) => self.items.push(Item {
+                    id,
+                    t: sample.t,
+                    start: sample.start,
+                    bits: v.to_bits(),
+                }),
+                SampleValue::Histogram(h) => histograms.push((id, sample.t, sample.start, h)),
             }
         }
-        defined.sort_unstable();
-        defined.dedup();
-        for series in defined.iter().filter_map(|handle| head.get(*handle)) {
-            encoder.definition(series.log_id, &series.labels);
+        let mut exemplars = Vec::new();
+        if !batch.exemplars.is_empty() {
+            let all = fresh.iter().zip(FRESH..);
+            let mut known: HashMap<SeriesRef, u64> = all.map(|(f, id)| (f.0, id)).collect();
+            for (handle, exemplar) in &batch.exemplars {
+                if let Some(id) = known.get(handle).copied() {
+                    exemplars.push((id, exemplar));
+                    continue;
+                }
+                let Some(series) = head.get(*handle) else {
+                    continue;
+                };
+                let id = if series.log_segment == Some(segment) {
+                    series.log_id
+                } else {
+                    fresh.push((*handle, series.labels.clone()));
+                    FRESH | (fresh.len() - 1) as u64
+                };
+                known.insert(*handle, id);
+                exemplars.push((id, exemplar));
+            }
+        }
+        let numbers = self.groups.assign(fresh.iter().map(|f| &f.1));
+        let number = |id: u64| match id & FRESH {
+            0 => id,
+            _ => numbers.get((id ^ FRESH) as usize).copied().unwrap_or(id),
+        };
+        let mut encoder = CommitEncoder::new(self.next_seq);
+        let mut defined: Vec<(u64, &(SeriesRef, Labels))> =
+            numbers.iter().copied().zip(&fresh).collect();
+        defined.sort_unstable_by_key(|d| d.0);
+        for (id, (_, labels)) in &defined {
+            encoder.definition(*id, labels);
         }
         let definition_bytes = encoder.definition_bytes() as u64;
         if !current.has_metadata {
@@ -178,27 +242,25 @@ impl Log {
         for (family, metadata) in &batch.metadata {
             encoder.metadata(family, metadata);
         }
-        // Floats first, so that each kind is in as few records as possible.
-        for floats in [true, false] {
-            let kind = |v: &crate::head::series::SampleValue| {
-                matches!(v, crate::head::series::SampleValue::Float(_))
-            };
-            for (handle, sample) in batch.samples.iter().filter(|s| kind(&s.1.value) == floats) {
-                if let Some(series) = head.get(*handle) {
-                    encoder.sample(series.log_id, sample);
-                }
+        if !numbers.is_empty() {
+            for item in &mut self.items {
+                item.id = number(item.id);
             }
         }
-        for (handle, exemplar) in &batch.exemplars {
-            if let Some(series) = head.get(*handle) {
-                encoder.exemplar(series.log_id, exemplar);
-            }
+        encoder.floats(&mut self.groups, &mut self.items);
+        for (id, t, start, histogram) in histograms {
+            encoder.histogram(number(id), t, start, histogram);
         }
+        for (id, exemplar) in exemplars {
+            encoder.exemplar(number(id), exemplar);
+        }
+        self.items.clear();
+        self.items.shrink_to(KEPT_ITEMS);
         Ok(Encoded {
             bytes: encoder.finish(current.salt, current.info.bytes)?,
             definition_bytes,
             max_t: batch.max_t(),
-            defined,
+            defined: defined.into_iter().map(|(id, f)| (f.0, id)).collect(),
         })
     }
 

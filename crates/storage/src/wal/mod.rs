@@ -1,10 +1,20 @@
 //! The log: every commit, in segments. The format is in docs/format/wal.md.
 
+mod chain;
 pub(crate) mod decode;
-pub(crate) mod encode;
+mod define;
+mod encode;
+pub(crate) mod entries;
 pub(crate) mod frame;
+pub(crate) mod group_reader;
+mod groups;
 pub(crate) mod log;
+mod ops;
 pub(crate) mod read;
+mod records;
+mod sets;
+#[cfg(test)]
+pub(crate) mod v1_writer;
 
 use tsdb_model::StorageError;
 

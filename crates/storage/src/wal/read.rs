@@ -42,6 +42,7 @@ pub(crate) struct SegmentReader {
     /// Size of the file when reading began.
     size: u64,
     salt: u64,
+    version: u32,
     pos: u64,
     buffer: Vec<u8>,
     buffer_at: u64,
@@ -59,6 +60,7 @@ impl SegmentReader {
             name,
             size,
             salt: 0,
+            version: VERSION,
             pos: 0,
             buffer: Vec::new(),
             buffer_at: 0,
@@ -70,8 +72,9 @@ impl SegmentReader {
             Some((header, _)) if header.version > VERSION => {
                 return Err(ReadError::Newer(header.version));
             }
-            Some((Header { salt, .. }, sound)) => {
+            Some((Header { salt, version }, sound)) => {
                 reader.salt = salt;
+                reader.version = version;
                 reader.pos = HEADER_BYTES as u64;
                 if !sound && header.len() == HEADER_BYTES {
                     reader.damage.push(Damage {
@@ -97,6 +100,11 @@ impl SegmentReader {
     /// Size of the file in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Version of the format, if that can be told.
+    pub(crate) fn version(&self) -> u32 {
+        self.version
     }
 
     /// Up to `len` bytes from `at` on; fewer only at the end of the file.

@@ -17,7 +17,7 @@ const STEP: i64 = 15_000;
 type Series = BTreeMap<Labels, (Vec<i64>, Vec<f64>)>;
 
 /// The scrapes of a capture: bodies of expositions.
-fn scrapes(name: &str) -> Option<Vec<String>> {
+pub(crate) fn scrapes(name: &str) -> Option<Vec<String>> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
     let folder = std::env::var_os("CAPTURES").map_or(beside, PathBuf::from);
     let path = folder.join(name);
@@ -39,7 +39,7 @@ fn scrapes(name: &str) -> Option<Vec<String>> {
     Some(out)
 }
 
-fn labels_of(key: &str, instance: &str) -> Labels {
+pub(crate) fn labels_of(key: &str, instance: &str) -> Labels {
     let (name, rest) = key.split_once('{').unwrap_or((key, ""));
     let mut pairs = vec![
         ("__name__".to_string(), name.to_string()),
