@@ -38,4 +38,4 @@ mod wal;
 pub use db::Db;
 pub use dir::{Dir, DirLock, StdDir, WriteFile};
 pub use options::{Options, WalSync};
-pub use stats::{Cardinality, DbStats, Verification};
+pub use stats::{BlockInfo, Cardinality, DbStats, Verification};
