@@ -64,11 +64,20 @@ const WANTED: [(&str, &str); 22] = [
     ),
     ("limit=1&sorted", "the first names instead of any"),
     ("time=NaN", "the earliest time instead of another one"),
-    ("time=-292273086", "the earliest time instead of wrapping around"),
+    (
+        "time=-292273086",
+        "the earliest time instead of wrapping around",
+    ),
     ("timeout=0", "how it is said varies there"),
     ("timeout=-1", "how it is said varies there"),
-    ("sort_desc", "in a range it is warned of, as in Prometheus 3.14"),
-    ("/api/v1/label/__name__/values?start", "of the time range only"),
+    (
+        "sort_desc",
+        "in a range it is warned of, as in Prometheus 3.14",
+    ),
+    (
+        "/api/v1/label/__name__/values?start",
+        "of the time range only",
+    ),
     ("/api/v1/label/a%2Fb/values", "a name like any other"),
     ("/api/v1/label//values", "404 instead of a redirect to 404"),
     ("GET /api/v1 ", "404 instead of a redirect to 404"),

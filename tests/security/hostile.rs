@@ -79,7 +79,10 @@ fn idle_floods_and_slow_bodies_leave_others_untouched() {
     // Writes go on, too.
     for i in 0..50 {
         let began = Instant::now();
-        let line = format!("{{\"metric\":{{\"__name__\":\"w\"}},\"values\":[{i}],\"timestamps\":[{}]}}", 1 + i);
+        let line = format!(
+            "{{\"metric\":{{\"__name__\":\"w\"}},\"values\":[{i}],\"timestamps\":[{}]}}",
+            1 + i
+        );
         let url = format!("{}/api/v1/import", server.url);
         let answer = http("POST", &url, &[], &line).unwrap();
         assert_eq!(answer.status, 204, "{}", answer.body);

@@ -132,11 +132,7 @@ fn one_answer_for_each_request() {
             post("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n") + healthy,
             vec![400],
         ),
-        (
-            "a zero byte",
-            post("X: a\0b\r\n", "") + healthy,
-            vec![400],
-        ),
+        ("a zero byte", post("X: a\0b\r\n", "") + healthy, vec![400]),
         (
             "a bare return",
             post("X: a\rContent-Length: 7\r\n", "query=1") + healthy,

@@ -16,5 +16,6 @@ pub use tsdb_promql::{
 };
 pub use tsdb_storage::prom_block;
 pub use tsdb_storage::{
-    BlockInfo, Cardinality, Db, DbStats, Dir, DirLock, Options, StdDir, WalSync, WriteFile,
+    BlockInfo, Cardinality, Db, DbStats, Dir, DirLock, DurationStats, Options, StdDir, WalSync,
+    WriteFile,
 };

@@ -140,8 +140,9 @@ pub(crate) fn target_metadata(call: &Call, running: &Running) -> ApiResult {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let matchers: Vec<Matcher> = match call.params.get("match_target") {
         "" => Vec::new(),
-        text => tsdb_promql::parse_selector(text)
-            .map_err(|e| ApiError::invalid("match_target", e))?,
+        text => {
+            tsdb_promql::parse_selector(text).map_err(|e| ApiError::invalid("match_target", e))?
+        }
     };
     let metric = call.params.get("metric");
     let mut rows = Vec::new();
