@@ -205,7 +205,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             Err(e) => {
                 state.config_failed();
                 error!("configuration not reloaded, the old one stays: {e:#}");
-                let file = name(&args.config_file);
+                let file = name(args.config_file.as_ref());
                 Err(format!(
                     "couldn't load configuration (--config.file={file:?}): {e:#}"
                 ))
@@ -311,15 +311,14 @@ pub(crate) fn engine_options(features: &[String]) -> (EngineOptions, Vec<&String
 }
 
 /// A file as it was named.
-fn name(file: &Option<PathBuf>) -> String {
-    let file = file.as_ref();
+fn name(file: Option<&PathBuf>) -> String {
     file.map(|f| f.display().to_string()).unwrap_or_default()
 }
 
 /// Flags as `/api/v1/status/flags` shows them.
 fn flag_values(args: &ServeArgs) -> Vec<(String, String)> {
-    let config_file = name(&args.config_file);
-    let web_config_file = name(&args.web_config_file);
+    let config_file = name(args.config_file.as_ref());
+    let web_config_file = name(args.web_config_file.as_ref());
     let rows = [
         ("config.file", config_file),
         ("config.expand-env", args.expand_env.to_string()),

@@ -312,9 +312,9 @@ fn queries(all: &mut Vec<Ask>, t: i64, s: i64, e: i64) {
         "lookback_delta=0",
         "lookback_delta=-1",
         "unknown=1",
-        "time=",
     ] {
-        let by = if more == "limit=1" {
+        // Which one is left is up to the server, and so is what time it is now.
+        let by = if matches!(more, "limit=1" | "time=%zz") {
             By::Shape
         } else {
             By::Set
@@ -338,7 +338,7 @@ fn queries(all: &mut Vec<Ask>, t: i64, s: i64, e: i64) {
             "POST",
             &format!("/api/v1/query?query=c_total{time}&{more}"),
             Some("query=1"),
-            By::Set,
+            by,
         ));
     }
     for more in ["stats=all", "stats=x"] {

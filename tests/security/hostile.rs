@@ -79,15 +79,13 @@ fn idle_floods_and_slow_bodies_leave_others_untouched() {
     // Writes go on, too.
     for i in 0..50 {
         let began = Instant::now();
-        let line = format!(
-            "{{\"metric\":{{\"__name__\":\"w\"}},\"values\":[{i}],\"timestamps\":[{}]}}",
-            1 + i
-        );
         let url = format!("{}/api/v1/import", server.url);
-        let answer = http("POST", &url, &[], &line).unwrap();
+        let text = [("Content-Type", "text/plain")];
+        let answer = http("POST", &url, &text, &format!("w{{i=\"{i}\"}} {i}\n")).unwrap();
         assert_eq!(answer.status, 204, "{}", answer.body);
         assert!(began.elapsed() < Duration::from_secs(1));
     }
+    assert_eq!(server.value("count(w)"), Some(50.0));
     // The slow ones are still served: a body that comes to its end has its answer.
     let mut last = slow.pop().unwrap();
     last.write_all("1".repeat(994).as_bytes()).unwrap();

@@ -13,11 +13,12 @@ fn start(dir: &TempDir) -> Server {
     Server::start(&dir.path().join("d"), &["--no-host-metrics"])
 }
 
-/// Status codes of all answers to what is sent at once, until the server closes.
+/// Status codes of all answers to what is sent at once and a last request behind it, until the
+/// server closes.
 fn statuses(server: &Server, bytes: &[u8]) -> Vec<u16> {
     let mut stream = connect(server);
-    let _ = stream.write_all(bytes);
-    let _ = stream.shutdown(std::net::Shutdown::Write);
+    let last = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let _ = stream.write_all(&[bytes, last].concat());
     let text = read(stream);
     let lines = text.split("HTTP/1.").skip(1);
     lines.map(|l| l[2..5].parse().unwrap()).collect()
@@ -33,12 +34,13 @@ fn one_answer_for_each_request() {
     let post = |headers: &str, body: &str| {
         format!("POST /api/v1/query HTTP/1.1\r\nHost: x\r\n{FORM}{headers}\r\n{body}")
     };
+    let mut wrong = Vec::new();
     for (what, request, expected) in [
-        ("pipelining", healthy.repeat(50), vec![200; 50]),
+        ("pipelining", healthy.repeat(50), vec![200; 51]),
         (
             "a body between",
             post("Content-Length: 7\r\n", "query=1") + healthy,
-            vec![200, 200],
+            vec![200, 200, 200],
         ),
         (
             "HTTP/1.0",
@@ -48,22 +50,22 @@ fn one_answer_for_each_request() {
         (
             "HTTP/1.0 that stays",
             "GET /-/healthy HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_string() + healthy,
-            vec![200, 200],
+            vec![200, 200, 200],
         ),
         (
             "an absolute URI",
             "GET http://other.example/-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".to_string(),
-            vec![200],
+            vec![200, 200],
         ),
         (
             "a newline alone",
             "GET /-/healthy HTTP/1.1\nHost: x\n\n".to_string(),
-            vec![200],
+            vec![200, 200],
         ),
         (
             "empty lines before",
             "\r\n\r\n".to_string() + healthy,
-            vec![200],
+            vec![200, 200],
         ),
         (
             "chunks with extensions and trailers",
@@ -71,16 +73,16 @@ fn one_answer_for_each_request() {
                 "Transfer-Encoding: chunked\r\n",
                 "3;a=b\r\nque\r\n4\r\nry=1\r\n0\r\nX: y\r\n\r\n",
             ) + healthy,
-            vec![200, 200],
+            vec![200, 200, 200],
         ),
-        // The length does not count: what follows the last chunk is the next request.
+        // Who reads it otherwise would find another request behind it: that is the end.
         (
             "length and chunks",
             post(
                 "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
                 "7\r\nquery=1\r\n0\r\n\r\n",
             ) + healthy,
-            vec![200, 200],
+            vec![200],
         ),
         (
             "chunks and length",
@@ -88,7 +90,7 @@ fn one_answer_for_each_request() {
                 "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n",
                 "7\r\nquery=1\r\n0\r\n\r\n",
             ) + healthy,
-            vec![200, 200],
+            vec![200],
         ),
         (
             "an unknown coding",
@@ -146,12 +148,12 @@ fn one_answer_for_each_request() {
         (
             "a tunnel",
             "CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n".to_string(),
-            vec![404],
+            vec![405, 200],
         ),
         (
             "all of the server",
             "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n".to_string(),
-            vec![404],
+            vec![404, 200],
         ),
         (
             "another version",
@@ -159,8 +161,12 @@ fn one_answer_for_each_request() {
             vec![400],
         ),
     ] {
-        assert_eq!(statuses(&server, request.as_bytes()), expected, "{what}");
+        let got = statuses(&server, request.as_bytes());
+        if got != expected {
+            wrong.push((what, got, expected));
+        }
     }
+    assert!(wrong.is_empty(), "what, got, expected: {wrong:#?}");
     let log = server.log.lock().unwrap();
     assert!(!log.contains("panicked"), "{log}");
 }
@@ -208,7 +214,7 @@ fn bytes_that_are_no_text() {
         assert!(allowed.contains(&statuses[0]), "{shown}: {statuses:?}");
     }
     let log = server.log.lock().unwrap();
-    assert!(!log.contains("panicked") && !log.contains("\u{0}"), "{log}");
+    assert!(!log.contains("panicked") && !log.contains('\u{0}'), "{log}");
 }
 
 /// Resident memory in MiB.
@@ -247,7 +253,7 @@ fn bombs_of_clients() {
                 body.len()
             );
             let got = statuses(&server, &[head.as_bytes(), body].concat());
-            assert_eq!(got.len(), 1, "{path} {encoding}");
+            assert!(!got.is_empty(), "{path} {encoding}");
             assert!(allowed.contains(&got[0]), "{path} {encoding}: {got:?}");
         }
     }
@@ -261,17 +267,17 @@ fn heads_have_a_size() {
     let server = start(&dir);
     let head = |headers: String| format!("GET /-/healthy HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
     let large = format!("X: {}\r\n", "x".repeat(100 << 10));
-    assert_eq!(statuses(&server, head(large).as_bytes()), [200]);
+    assert_eq!(statuses(&server, head(large).as_bytes()), [200, 200]);
     let larger = format!("X: {}\r\n", "x".repeat(200 << 10));
     assert_eq!(statuses(&server, head(larger).as_bytes()), [431]);
     let some = (0..90).map(|i| format!("X-{i}: y\r\n")).collect();
-    assert_eq!(statuses(&server, head(some).as_bytes()), [200]);
+    assert_eq!(statuses(&server, head(some).as_bytes()), [200, 200]);
     let many = (0..1000).map(|i| format!("X-{i}: y\r\n")).collect();
     assert_eq!(statuses(&server, head(many).as_bytes()), [431]);
     let query = format!("query={}1", "-".repeat(60_000));
     let long = format!("GET /api/v1/query?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
     let got = statuses(&server, long.as_bytes());
-    assert!(matches!(got[..], [400 | 414]), "{got:?}");
+    assert!(matches!(got[..], [400, 200] | [414]), "{got:?}");
 }
 
 #[test]

@@ -63,8 +63,8 @@ enum Action {
     Range,
     /// Answers in a form of its own, and reads the body itself. Needs the store.
     Own(fn(Call, Running) -> Answering),
-    /// As [`Action::Own`], but works while the program starts and stops.
-    EarlyOwn(fn(Call) -> Answering),
+    /// Answers in a form of its own; works while the program starts and stops. Must not block.
+    EarlyOwn(fn(&Call) -> Response),
     /// A page outside the API; may block.
     Page(fn(&Call) -> Response),
 }
@@ -183,7 +183,7 @@ static ROUTES: &[Route] = &[
     Route {
         pattern: "/api/v1/notifications/live",
         methods: GET,
-        action: Action::EarlyOwn(|c| Box::pin(notifications::live(c))),
+        action: Action::EarlyOwn(notifications::live),
     },
     api(
         "/api/v1/admin/tsdb/delete_series",
@@ -304,7 +304,7 @@ impl Api {
     async fn run(&self, action: Action, call: Call) -> Response {
         match action {
             Action::Early(handler) => blocking(move || handler(&call)).await,
-            Action::EarlyOwn(handler) => handler(call).await,
+            Action::EarlyOwn(handler) => handler(&call),
             Action::Page(handler) => {
                 let page = tokio::task::spawn_blocking(move || guarded(|| handler(&call)));
                 page.await.ok().flatten().unwrap_or_else(failed)

@@ -35,7 +35,7 @@ pub(crate) fn delete_series(call: &Call, running: &Running) -> ApiResult {
     let mut selectors = Vec::new();
     for text in call.params.all("match[]") {
         let matchers =
-            tsdb_promql::parse_selector(text).map_err(|e| ApiError::bad_data(e.to_string()))?;
+            tsdb_promql::parse_selector(text).map_err(|e| ApiError::invalid("match[]", e))?;
         // `{}` deletes nothing, as in Prometheus.
         if !matchers.is_empty() {
             selectors.push(matchers);

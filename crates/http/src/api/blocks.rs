@@ -22,14 +22,16 @@ struct Shown {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Stats {
-    num_samples: u64,
-    num_series: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    num_tombstones: u64,
+    #[serde(rename = "numSamples")]
+    samples: u64,
+    #[serde(rename = "numSeries")]
+    series: u64,
+    #[serde(rename = "numTombstones", skip_serializing_if = "is_zero")]
+    tombstones: u64,
     /// An addition.
-    num_bytes: u64,
+    #[serde(rename = "numBytes")]
+    bytes: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -59,10 +61,10 @@ impl From<BlockInfo> for Shown {
             min_time: block.min_time_ms,
             max_time: block.max_time_ms.saturating_add(1),
             stats: Stats {
-                num_samples: block.samples,
-                num_series: block.series,
-                num_tombstones: block.tombstones,
-                num_bytes: block.bytes,
+                samples: block.samples,
+                series: block.series,
+                tombstones: block.tombstones,
+                bytes: block.bytes,
             },
             compaction: Compaction {
                 level: block.level,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
 use tsdb_promql::functions::table::FUNCTIONS;
 
 use crate::answer::{ApiResult, Success};
+use crate::error::{ApiError, ErrorKind};
 use crate::json::Sink as _;
 use crate::router::Call;
 use crate::state::{ApiOptions, Running};
@@ -16,7 +16,8 @@ type Features = BTreeMap<&'static str, BTreeMap<&'static str, bool>>;
 pub(crate) fn features(call: &Call, _: &Running) -> ApiResult {
     let all = collect(&call.state.options);
     // Operators are readable here: nothing in this answer comes from outside.
-    let text = json!(all).to_string();
+    let text = serde_json::to_string(&all)
+        .map_err(|e| ApiError::new(ErrorKind::Internal, format!("encoding JSON: {e}")))?;
     Ok(Success::streamed(move |out| {
         out.text().push_str(&text);
         Ok(())

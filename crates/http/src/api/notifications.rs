@@ -25,7 +25,7 @@ pub(crate) fn notifications(call: &Call) -> ApiResult {
 }
 
 /// What the operator should know of, as server-sent events: first what holds, then each change.
-pub(crate) async fn live(call: Call) -> Response {
+pub(crate) fn live(call: &Call) -> Response {
     let turn = call.state.listeners.clone().try_acquire_owned();
     let listening = call.state.notifications.listen();
     let (Ok(turn), Some((active, mut news))) = (turn, listening) else {

@@ -273,7 +273,7 @@ async fn metrics_page() {
     let answer = server.get("/metrics").await;
     assert_eq!(
         answer.header("content-type"),
-        "text/plain; version=0.0.4; charset=utf-8"
+        "text/plain; version=0.0.4; charset=utf-8; escaping=underscores"
     );
     let page = answer.text();
     for line in [

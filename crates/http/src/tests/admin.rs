@@ -59,7 +59,7 @@ async fn deletes() {
         ),
         (
             "?match[]=up&match[]=%7B",
-            "1:2: parse error: unexpected end of input inside braces",
+            "invalid parameter \"match[]\": 1:2: parse error: unexpected end of input inside braces",
         ),
         (
             "?match[]=%zz",
