@@ -1,6 +1,6 @@
 //! Rules, alerts and alertmanagers (there are none), and the plain endpoints.
 
-use http::header::CONTENT_TYPE;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
 use tsdb_net::body::Body;
@@ -120,7 +120,10 @@ pub(crate) fn unavailable(state: &ApiState) -> Response {
 fn refused(call: &Call) -> Option<Response> {
     if call.method == Method::GET {
         let text = "Only POST or PUT requests allowed";
-        return Some(plain(StatusCode::METHOD_NOT_ALLOWED, text));
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+        let allowed = HeaderValue::from_static("OPTIONS, POST, PUT");
+        response.headers_mut().insert(ALLOW, allowed);
+        return Some(response);
     }
     if !call.state.options.enable_lifecycle {
         return Some(plain(
