@@ -103,7 +103,7 @@ fn answers_are_prometheuss_to_the_letter() {
         assert_eq!(s.query(query)[0]["value"][1], value, "{query}");
     }
     let (_, body, _) = raw("/api/v1/series?match[]=c");
-    assert!(body.contains(r#""a":"\u003c\u0026\u003e""#), "{body}");
+    assert!(body.contains(r#""a":"<&>""#), "{body}");
     assert_eq!(s.data("/api/v1/label/a/values"), json!(["<&>", "x"]));
     assert_eq!(s.data("/api/v1/label/nope/values"), json!([]));
     let names = s.data("/api/v1/labels?match[]=c");
@@ -251,4 +251,84 @@ fn a_wrong_configuration_is_named_with_its_place() {
         (log.contains("bad.yml") && log.contains("scrape_intervall") && log.contains('2'))
             .then_some(())
     });
+}
+
+#[test]
+fn below_a_prefix_with_admin_and_lifecycle() {
+    let dir = TempDir::new().unwrap();
+    let config = write(&dir.path().join("p.yml"), "scrape_configs: []\n");
+    let file = format!("--config.file={}", config.display());
+    let flags = [
+        "--web.external-url=http://metrics.example/a/b",
+        "--web.enable-admin-api",
+        "--web.enable-lifecycle",
+        "--no-host-metrics",
+        &file,
+    ];
+    let server = Server::spawn(&dir.path().join("data"), &flags);
+    let url = format!("{}/a/b", server.url);
+    let get = |path: &str| http("GET", &format!("{url}{path}"), &[], "");
+    wait_for("the server", || {
+        (get("/-/ready").ok()?.status == 200).then_some(())
+    });
+    // Every link of the page leads somewhere.
+    let page = get("/").unwrap().body;
+    let mut links = 0;
+    for link in page.split("href=\"").skip(1) {
+        let link = link.split('"').next().unwrap();
+        assert!(!link.starts_with('/'), "{link}");
+        let status = get(&format!("/{link}")).unwrap().status;
+        assert!(status == 200 || link == "metrics/host", "{link}: {status}");
+        links += 1;
+    }
+    assert!(links > 5, "{page}");
+    assert_eq!(get("/graph?g0.expr=up").unwrap().status, 200);
+    // The description says where it is described.
+    let document = get("/openapi.yaml").unwrap();
+    assert_eq!(
+        document.headers["content-type"],
+        "application/yaml; charset=utf-8"
+    );
+    assert!(
+        document.body.contains("- url: \".\"\n"),
+        "{}",
+        document.body
+    );
+
+    let post = |path: &str| http("POST", &format!("{url}{path}"), &[], "").unwrap();
+    let made: Value = serde_json::from_str(&post("/api/v1/admin/tsdb/snapshot").body).unwrap();
+    let name = made["data"]["name"].as_str().unwrap();
+    assert!(dir.path().join("data/snapshots").join(name).is_dir());
+
+    write(&config, "scrape_configs: [\n");
+    let refused = post("/-/reload");
+    assert_eq!(refused.status, 500);
+    let begins = format!(
+        "failed to reload config: couldn't load configuration (--config.file=\"{}\"): ",
+        config.display()
+    );
+    assert!(refused.body.starts_with(&begins), "{}", refused.body);
+    let told = get("/api/v1/notifications").unwrap().body;
+    assert!(told.contains("Configuration reload has failed."), "{told}");
+}
+
+#[test]
+fn a_listener_does_not_hold_up_the_end() {
+    use std::io::{Read as _, Write as _};
+    let dir = TempDir::new().unwrap();
+    let mut server = Server::start(&dir.path().join("data"), &["--no-host-metrics"]);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let request = "GET /api/v1/notifications/live HTTP/1.1\r\nHost: x\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut begin = [0; 15];
+    stream.read_exact(&mut begin).unwrap();
+    assert_eq!(&begin, b"HTTP/1.1 200 OK");
+    let began = std::time::Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(), 0);
+    assert!(began.elapsed() < std::time::Duration::from_secs(5));
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("shutting down"), "{rest}");
 }

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::{Pages, Server, escape, free_port, http, http_get, wait_for, write};
 
+mod api;
 mod generate;
 mod node;
 
@@ -30,7 +31,8 @@ impl Prometheus {
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", dir.display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--enable-feature=promql-experimental-functions")
+            .arg("--enable-feature=promql-experimental-functions,exemplar-storage")
+            .args(["--web.enable-admin-api", "--web.enable-lifecycle"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()

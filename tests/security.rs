@@ -3,6 +3,7 @@
 mod check;
 mod hostile;
 mod reload;
+mod requests;
 mod tls;
 
 use std::path::{Path, PathBuf};

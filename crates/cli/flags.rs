@@ -147,7 +147,7 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) read_timeout: i64,
 
-    /// Allow deleting and snapshots over HTTP. There is no such API yet.
+    /// Allow deleting and snapshots over HTTP (/api/v1/admin/tsdb/*).
     #[arg(long = "web.enable-admin-api", help_heading = "Web")]
     pub(crate) enable_admin_api: bool,
 

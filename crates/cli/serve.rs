@@ -37,9 +37,6 @@ pub(crate) fn run(args: ServeArgs) -> ExitCode {
     for (flag, value) in &args.ignored {
         warn!(flag, value, "this flag of Prometheus has no effect here");
     }
-    if args.enable_admin_api {
-        warn!("--web.enable-admin-api: there is no such API yet");
-    }
     let loader = loader(&args);
     if let Some(Err(e)) = args.config_file.as_deref().map(|file| loader.load(file)) {
         error!("{e}");
@@ -134,6 +131,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         host: host.then(|| HostCollector::new(Path::new("/"))),
         cors_origin: args.cors_origin.clone(),
         enable_lifecycle: args.enable_lifecycle,
+        enable_admin_api: args.enable_admin_api,
         max_concurrency: args.max_concurrency as usize,
         data_dir: args.storage_path.clone(),
         reload: Some(Box::new(move || {
@@ -172,15 +170,17 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         info!("stopped before the data was open");
         return Ok(());
     };
+    let hostname = rustix::system::uname();
+    let hostname = hostname.nodename().to_string_lossy().into_owned();
     let scrape = ScrapeManager::new(
         Arc::clone(&db) as Arc<dyn tsdb_model::Appendable>,
         ScrapeOptions {
             listen_port: listen.port(),
-            hostname: rustix::system::uname()
-                .nodename()
-                .to_string_lossy()
-                .into_owned(),
-            external_url: external_url(&args),
+            external_url: match external_url(&args) {
+                url if url.is_empty() => format!("http://{hostname}:{}", listen.port()),
+                url => url,
+            },
+            hostname,
             ..ScrapeOptions::default()
         },
     );
@@ -205,7 +205,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             Err(e) => {
                 state.config_failed();
                 error!("configuration not reloaded, the old one stays: {e:#}");
-                Err(format!("{e:#}"))
+                let file = name(args.config_file.as_ref());
+                Err(format!(
+                    "couldn't load configuration (--config.file={file:?}): {e:#}"
+                ))
             }
         }
     };
@@ -307,14 +310,15 @@ pub(crate) fn engine_options(features: &[String]) -> (EngineOptions, Vec<&String
     (options, unknown)
 }
 
+/// A file as it was named.
+fn name(file: Option<&PathBuf>) -> String {
+    file.map(|f| f.display().to_string()).unwrap_or_default()
+}
+
 /// Flags as `/api/v1/status/flags` shows them.
 fn flag_values(args: &ServeArgs) -> Vec<(String, String)> {
-    let name = |file: &Option<PathBuf>| {
-        let file = file.as_ref();
-        file.map(|f| f.display().to_string()).unwrap_or_default()
-    };
-    let config_file = name(&args.config_file);
-    let web_config_file = name(&args.web_config_file);
+    let config_file = name(args.config_file.as_ref());
+    let web_config_file = name(args.web_config_file.as_ref());
     let rows = [
         ("config.file", config_file),
         ("config.expand-env", args.expand_env.to_string()),

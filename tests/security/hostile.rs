@@ -26,7 +26,7 @@ fn allow_files(count: u64) {
     }
 }
 
-fn connect(server: &Server) -> TcpStream {
+pub(super) fn connect(server: &Server) -> TcpStream {
     let stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
@@ -34,13 +34,13 @@ fn connect(server: &Server) -> TcpStream {
     stream
 }
 
-fn send(server: &Server, text: &str) -> TcpStream {
+pub(super) fn send(server: &Server, text: &str) -> TcpStream {
     let mut stream = connect(server);
     stream.write_all(text.as_bytes()).unwrap();
     stream
 }
 
-fn read(mut stream: TcpStream) -> String {
+pub(super) fn read(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
@@ -76,6 +76,16 @@ fn idle_floods_and_slow_bodies_leave_others_untouched() {
         during < Duration::from_secs(1),
         "{before:?} before, {during:?} during"
     );
+    // Writes go on, too.
+    for i in 0..50 {
+        let began = Instant::now();
+        let url = format!("{}/api/v1/import", server.url);
+        let text = [("Content-Type", "text/plain")];
+        let answer = http("POST", &url, &text, &format!("w{{i=\"{i}\"}} {i}\n")).unwrap();
+        assert_eq!(answer.status, 204, "{}", answer.body);
+        assert!(began.elapsed() < Duration::from_secs(1));
+    }
+    assert_eq!(server.value("count(w)"), Some(50.0));
     // The slow ones are still served: a body that comes to its end has its answer.
     let mut last = slow.pop().unwrap();
     last.write_all("1".repeat(994).as_bytes()).unwrap();

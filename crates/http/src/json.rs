@@ -40,11 +40,23 @@ pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
 }
 
+/// Appends a JSON string with only those characters escaped that have to be: how Prometheus writes
+/// names and values of labels.
+pub fn write_label_string(out: &mut String, text: &str) {
+    out.push('"');
+    write_where(out, text, |c| c < ' ' || matches!(c, '"' | '\\'));
+    out.push('"');
+}
+
 fn write_escaped(out: &mut String, text: &str) {
+    write_where(out, text, |c| {
+        c < ' ' || matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
+    });
+}
+
+fn write_where(out: &mut String, text: &str, special: impl Fn(char) -> bool) {
     let mut rest = text;
-    let special =
-        |c: char| c < ' ' || matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}');
-    while let Some(at) = rest.find(special) {
+    while let Some(at) = rest.find(&special) {
         out.push_str(&rest[..at]);
         let c = rest[at..].chars().next().unwrap_or_default();
         match c {
@@ -91,9 +103,9 @@ pub fn write_labels(out: &mut String, labels: &Labels) {
         if i > 0 {
             out.push(',');
         }
-        write_string(out, label.name);
+        write_label_string(out, label.name);
         out.push(':');
-        write_string(out, label.value);
+        write_label_string(out, label.value);
     }
     out.push('}');
 }

@@ -10,6 +10,7 @@ mod counters;
 pub mod error;
 mod form;
 pub mod json;
+mod notifications;
 mod pages;
 pub mod params;
 mod process;

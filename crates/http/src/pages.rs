@@ -1,4 +1,4 @@
-//! The page at `/`: what this program is, what it scrapes, and a form for queries. Plain HTML
+//! The page at `/`, `/query` and `/graph`: what this program is, what it scrapes, and a form for queries. Plain HTML
 //! without anything from elsewhere.
 
 use std::fmt::Write as _;
@@ -50,28 +50,30 @@ fn index_html(state: &ApiState) -> String {
         None if state.is_stopping() => out.push_str("<p><b>Stopping.</b></p>\n"),
         None => out.push_str("<p><b>Starting:</b> the store is being opened.</p>\n"),
     }
+    // Without a slash in front, so that they hold below a route prefix, too.
     out.push_str("<p>More: ");
     for (i, link) in [
-        "/metrics",
-        "/metrics/host",
-        "/api/v1/targets",
-        "/api/v1/status/tsdb",
-        "/api/v1/status/config",
-        "/api/v1/status/flags",
-        "/api/v1/status/runtimeinfo",
+        "metrics",
+        "metrics/host",
+        "api/v1/targets",
+        "api/v1/status/tsdb",
+        "api/v1/status/config",
+        "api/v1/status/flags",
+        "api/v1/status/runtimeinfo",
+        "openapi.yaml",
     ]
     .into_iter()
     .enumerate()
     {
         let comma = if i > 0 { ", " } else { "" };
-        let _ = write!(out, "{comma}<a href=\"{link}\">{link}</a>");
+        let _ = write!(out, "{comma}<a href=\"{link}\">/{link}</a>");
     }
     out.push_str("</p>\n</body></html>\n");
     out
 }
 
 fn query_form(out: &mut String) {
-    out.push_str("<form id=\"query\" action=\"/api/v1/query\"><input name=\"query\" size=\"60\" ");
+    out.push_str("<form id=\"query\" action=\"api/v1/query\"><input name=\"query\" size=\"60\" ");
     out.push_str("placeholder=\"up\" aria-label=\"PromQL query\" autofocus autocomplete=\"off\"> ");
     out.push_str("<button>Query</button></form>\n<div id=\"result\"></div>\n");
     let _ = writeln!(out, "<script>\n{SCRIPT}</script>");

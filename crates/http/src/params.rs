@@ -252,6 +252,18 @@ pub fn parse_int(text: &str) -> Result<i64, String> {
     Err(format!("strconv.Atoi: parsing {}: {reason}", quoted(text)))
 }
 
+/// A truth value as Go's `strconv.ParseBool` reads it, with its error text.
+pub fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        _ => Err(format!(
+            "strconv.ParseBool: parsing {}: invalid syntax",
+            quoted(text)
+        )),
+    }
+}
+
 /// A float in Go's syntax: decimal, hexadecimal (`0x1p-2`), `inf`, `nan`; underscores between
 /// digits.
 fn parse_go_float(text: &str) -> Option<f64> {

@@ -20,8 +20,8 @@ use crate::answer::{
     ApiResult, StreamedBytes, blocking, error_response_with, failed, guarded, plain,
 };
 use crate::api::{
-    exemplars, export, federate, format, import, labels, metadata, misc, query, read, series,
-    status, targets, write,
+    admin, blocks, exemplars, export, families, features, federate, format, import, labels,
+    metadata, misc, notifications, openapi, query, read, search, series, status, targets, write,
 };
 use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
@@ -38,6 +38,8 @@ const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 pub(crate) struct Call {
     pub(crate) state: Arc<ApiState>,
     pub(crate) method: Method,
+    /// Without doubled and trailing slashes.
+    pub(crate) path: String,
     pub(crate) params: Params,
     /// The raw `{name}` of the path.
     pub(crate) name: Vec<u8>,
@@ -61,6 +63,8 @@ enum Action {
     Range,
     /// Answers in a form of its own, and reads the body itself. Needs the store.
     Own(fn(Call, Running) -> Answering),
+    /// Answers in a form of its own; works while the program starts and stops. Must not block.
+    EarlyOwn(fn(&Call) -> Response),
     /// A page outside the API; may block.
     Page(fn(&Call) -> Response),
 }
@@ -73,6 +77,7 @@ struct Route {
 }
 
 const POST: &[Method] = &[Method::POST];
+const POST_PUT: &[Method] = &[Method::POST, Method::PUT];
 const GET: &[Method] = &[Method::GET];
 const GET_POST: &[Method] = &[Method::GET, Method::POST];
 const GET_HEAD: &[Method] = &[Method::GET, Method::HEAD];
@@ -88,6 +93,14 @@ const fn api(
         pattern,
         methods,
         action: Action::Api(handler),
+    }
+}
+
+const fn early(pattern: &'static str, handler: fn(&Call) -> ApiResult) -> Route {
+    Route {
+        pattern,
+        methods: GET,
+        action: Action::Early(handler),
     }
 }
 
@@ -153,17 +166,41 @@ static ROUTES: &[Route] = &[
     api("/api/v1/status/flags", GET, status::flags),
     api("/api/v1/status/config", GET, status::config),
     api("/api/v1/status/tsdb", GET, status::tsdb),
+    api("/api/v1/status/tsdb/blocks", GET, blocks::blocks),
+    early("/api/v1/status/self_metrics", families::self_metrics),
+    early("/api/v1/status/walreplay", status::wal_replay),
+    api("/api/v1/features", GET, features::features),
+    own("/api/v1/search/metric_names", GET_POST, |c, r| {
+        Box::pin(search::metric_names(c, r))
+    }),
+    own("/api/v1/search/label_names", GET_POST, |c, r| {
+        Box::pin(search::label_names(c, r))
+    }),
+    own("/api/v1/search/label_values", GET_POST, |c, r| {
+        Box::pin(search::label_values(c, r))
+    }),
+    early("/api/v1/notifications", notifications::notifications),
     Route {
-        pattern: "/api/v1/status/walreplay",
+        pattern: "/api/v1/notifications/live",
         methods: GET,
-        action: Action::Early(status::wal_replay),
+        action: Action::EarlyOwn(notifications::live),
     },
-    Route {
-        pattern: "/api/v1/notifications",
-        methods: GET,
-        action: Action::Early(misc::notifications),
-    },
+    api(
+        "/api/v1/admin/tsdb/delete_series",
+        POST_PUT,
+        admin::delete_series,
+    ),
+    api(
+        "/api/v1/admin/tsdb/clean_tombstones",
+        POST_PUT,
+        admin::clean_tombstones,
+    ),
+    api("/api/v1/admin/tsdb/snapshot", POST_PUT, admin::snapshot),
+    page("/api/v1/openapi.yaml", GET, openapi::document),
+    page("/openapi.yaml", GET, openapi::document),
     page("/", GET, pages::index),
+    page("/query", GET, pages::index),
+    page("/graph", GET, pages::index),
     page("/metrics", GET, self_metrics::metrics),
     page("/metrics/host", GET, self_metrics::host_metrics),
     page("/version", GET, misc::version),
@@ -189,6 +226,12 @@ const UNKNOWN: &str = "not_found";
 /// Names of all handlers, for the counters.
 pub(crate) fn handlers() -> impl Iterator<Item = &'static str> {
     ROUTES.iter().map(|r| r.pattern).chain([UNKNOWN])
+}
+
+/// Patterns of all routes, and the methods they answer.
+#[cfg(test)]
+pub(crate) fn routes() -> impl Iterator<Item = (&'static str, &'static [Method])> {
+    ROUTES.iter().map(|r| (r.pattern, r.methods))
 }
 
 /// Answers the requests of a server.
@@ -249,6 +292,7 @@ impl Api {
         let call = Call {
             state: self.0.clone(),
             method: head.method.clone(),
+            path: path.clone(),
             params,
             name,
             headers: head.headers.clone(),
@@ -260,6 +304,7 @@ impl Api {
     async fn run(&self, action: Action, call: Call) -> Response {
         match action {
             Action::Early(handler) => blocking(move || handler(&call)).await,
+            Action::EarlyOwn(handler) => handler(&call),
             Action::Page(handler) => {
                 let page = tokio::task::spawn_blocking(move || guarded(|| handler(&call)));
                 page.await.ok().flatten().unwrap_or_else(failed)
@@ -273,7 +318,9 @@ impl Api {
                     Action::Range => query::range(call, running).await,
                     Action::Api(handler) => blocking(move || handler(&call, &running)).await,
                     Action::Own(handler) => handler(call, running).await,
-                    Action::Early(_) | Action::Page(_) => unreachable!("matched above"),
+                    Action::Early(_) | Action::EarlyOwn(_) | Action::Page(_) => {
+                        unreachable!("matched above")
+                    }
                 }
             }
         }
@@ -302,7 +349,8 @@ impl Api {
             ),
         };
         let compressible = match handler {
-            "/api/v1/write" | "/api/v1/read" => false,
+            // Each event has to go out at once.
+            "/api/v1/write" | "/api/v1/read" | "/api/v1/notifications/live" => false,
             "/federate" => true,
             _ => handler.starts_with("/api/") || handler.starts_with("/metrics"),
         };

@@ -18,9 +18,12 @@ use crate::process;
 use crate::router::Call;
 use crate::state::ApiState;
 
+/// All names are of letters, digits and underscores, and no scraper has to ask for that.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
+
 /// This program's metrics.
 pub(crate) fn metrics(call: &Call) -> Response {
-    page(TEXT_CONTENT_TYPE, metrics_page(&call.state))
+    page(CONTENT_TYPE, metrics_page(&call.state))
 }
 
 /// The machine's metrics.
@@ -31,7 +34,7 @@ pub(crate) fn host_metrics(call: &Call) -> Response {
     }
 }
 
-fn metrics_page(state: &ApiState) -> String {
+pub(crate) fn metrics_page(state: &ApiState) -> String {
     let mut page = Page(TextWriter::new());
     program(&mut page, state);
     process_metrics(&mut page);

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -14,8 +14,11 @@ use tsdb_model::matcher::{AnchoredRegex, MatcherError};
 use tsdb_model::{Clock, SystemClock};
 use tsdb_scrape::ScrapeManager;
 
+use crate::api::notifications::MAX_LISTENERS;
 use crate::api::write::WRITE_BUDGET_KIB;
 use crate::counters::{EngineCounters, HttpCounters};
+use crate::json::rfc3339_ms;
+use crate::notifications::{self, Notifications};
 use crate::receive::Receiver;
 
 /// The Prometheus version whose API is spoken. Grafana and Thanos read `version` as a semantic
@@ -79,9 +82,11 @@ pub struct ApiOptions {
     pub cors_origin: String,
     /// Allows `/-/reload` and `/-/quit`.
     pub enable_lifecycle: bool,
+    /// Allows `/api/v1/admin/tsdb/*`.
+    pub enable_admin_api: bool,
     /// Queries evaluated at the same time; more wait.
     pub max_concurrency: usize,
-    /// Directory of the data, shown on the status page.
+    /// Directory of the data, shown on the status page; snapshots go below it.
     pub data_dir: PathBuf,
     /// What `/-/reload` calls.
     pub reload: Option<ReloadHook>,
@@ -100,6 +105,7 @@ impl Default for ApiOptions {
             clock: Arc::new(SystemClock),
             cors_origin: ".*".into(),
             enable_lifecycle: false,
+            enable_admin_api: false,
             max_concurrency: 20,
             data_dir: PathBuf::new(),
             reload: None,
@@ -115,14 +121,6 @@ pub(crate) struct Running {
     pub(crate) scrape: Option<Arc<ScrapeManager>>,
 }
 
-/// A condition of the program that its operator should know of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Notification {
-    pub(crate) text: String,
-    pub(crate) date: String,
-    pub(crate) active: bool,
-}
-
 /// State shared by all requests. Serving may begin before the store is open: until
 /// [`ApiState::start`] the API answers 503.
 pub struct ApiState {
@@ -135,7 +133,9 @@ pub struct ApiState {
     /// Time of the last successful reload, ms.
     config_loaded_ms: AtomicI64,
     config_ok: AtomicBool,
-    notification: Mutex<Option<Notification>>,
+    pub(crate) notifications: Notifications,
+    /// Turns of those who listen to notifications.
+    pub(crate) listeners: Arc<Semaphore>,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) http: HttpCounters,
     pub(crate) engine_counters: EngineCounters,
@@ -161,6 +161,8 @@ impl ApiState {
     /// The state before the store is open. An error when `cors_origin` is no regular expression.
     pub fn new(options: ApiOptions) -> Result<Arc<Self>, MatcherError> {
         let now = options.clock.now_ms();
+        let notifications = Notifications::new();
+        notifications.set(notifications::STARTING, rfc3339_ms(now));
         Ok(Arc::new(Self {
             cors: AnchoredRegex::new(&options.cors_origin)?,
             running: OnceLock::new(),
@@ -169,7 +171,8 @@ impl ApiState {
             started_ms: now,
             config_loaded_ms: AtomicI64::new(now),
             config_ok: AtomicBool::new(true),
-            notification: Mutex::new(None),
+            notifications,
+            listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
             queries: Arc::new(Semaphore::new(options.max_concurrency.max(1))),
             http: HttpCounters::new(crate::router::handlers()),
             engine_counters: EngineCounters::default(),
@@ -187,11 +190,16 @@ impl ApiState {
     /// The store is open: from now on requests are answered. A second call changes nothing.
     pub fn start(&self, db: Arc<Db>, scrape: Option<Arc<ScrapeManager>>) {
         let _ = self.running.set(Running { db, scrape });
+        self.notifications.clear(notifications::STARTING);
     }
 
     /// The program ends: from now on requests are answered with 503.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        let date = rfc3339_ms(self.now_ms());
+        self.notifications.set(notifications::STOPPING, date);
+        // Who listens would hold up the end.
+        self.notifications.end();
     }
 
     /// A new configuration was applied.
@@ -199,24 +207,14 @@ impl ApiState {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
         self.config_loaded_ms.store(self.now_ms(), Ordering::SeqCst);
         self.config_ok.store(true, Ordering::SeqCst);
-        *self
-            .notification
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = None;
+        self.notifications.clear(notifications::RELOAD_FAILED);
     }
 
     /// A new configuration could not be applied; the old one is still in force.
     pub fn config_failed(&self) {
         self.config_ok.store(false, Ordering::SeqCst);
-        let notification = Notification {
-            text: "Configuration reload has failed.".into(),
-            date: crate::json::rfc3339_ms(self.now_ms()),
-            active: true,
-        };
-        *self
-            .notification
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(notification);
+        let date = rfc3339_ms(self.now_ms());
+        self.notifications.set(notifications::RELOAD_FAILED, date);
     }
 
     /// The configuration in force.
@@ -232,13 +230,6 @@ impl ApiState {
             self.config_ok.load(Ordering::SeqCst),
             self.config_loaded_ms.load(Ordering::SeqCst),
         )
-    }
-
-    pub(crate) fn notification(&self) -> Option<Notification> {
-        self.notification
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     /// Store and scraper, once open and while not stopping.

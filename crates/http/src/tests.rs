@@ -1,5 +1,6 @@
 //! Every endpoint over a real store, whole answers compared.
 
+mod admin;
 mod errors;
 mod labels;
 mod network;

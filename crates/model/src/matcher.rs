@@ -70,7 +70,7 @@ impl AnchoredRegex {
             .dot_matches_new_line(true)
             .build()
             .parse(&go)
-            .map_err(|e| error(syntax_reason(&e)))?;
+            .map_err(|e| syntax_error(&e, pattern))?;
         let regex = regex::RegexBuilder::new(&anchored)
             .size_limit(REGEX_SIZE_LIMIT)
             .build()
@@ -190,11 +190,34 @@ fn is_repetition(text: &str) -> bool {
     }
 }
 
-fn syntax_reason(error: &regex_syntax::Error) -> String {
-    match error {
-        regex_syntax::Error::Parse(e) => e.kind().to_string(),
-        regex_syntax::Error::Translate(e) => e.kind().to_string(),
-        e => e.to_string().lines().last().unwrap_or_default().to_string(),
+/// What is wrong with an expression, in Go's words where it has some, and the part that is.
+fn syntax_error(error: &regex_syntax::Error, pattern: &str) -> MatcherError {
+    use regex_syntax::ast::ErrorKind;
+    let say = |reason: &str, part: &str| MatcherError {
+        reason: reason.to_string(),
+        pattern: part.to_string(),
+    };
+    let error = match error {
+        regex_syntax::Error::Parse(e) => e,
+        regex_syntax::Error::Translate(e) => return say(&e.kind().to_string(), pattern),
+        e => return say(e.to_string().lines().last().unwrap_or_default(), pattern),
+    };
+    let from = error.span().start.offset;
+    let rest = error.pattern().get(from..).unwrap_or_default();
+    let part = error.pattern().get(from..error.span().end.offset);
+    let part = part.unwrap_or_default();
+    match error.kind() {
+        ErrorKind::GroupUnclosed => say("missing closing )", pattern),
+        ErrorKind::GroupUnopened => say("unexpected )", pattern),
+        ErrorKind::ClassUnclosed => say("missing closing ]", rest),
+        ErrorKind::ClassRangeInvalid => say("invalid character class range", part),
+        ErrorKind::EscapeUnrecognized => say("invalid escape sequence", part),
+        ErrorKind::EscapeUnexpectedEof => say("trailing backslash at end of expression", ""),
+        ErrorKind::RepetitionMissing => {
+            let length = rest.chars().next().map_or(0, char::len_utf8);
+            say("missing argument to repetition operator", &rest[..length])
+        }
+        kind => say(&kind.to_string(), pattern),
     }
 }
 

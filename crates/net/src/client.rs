@@ -364,11 +364,12 @@ impl Client {
                 }
             }
         }
-        let (mut sender, generation) = connect(target, &self.inner.tls, proxy.as_ref()).await?;
+        let mut fresh = connect(target, &self.inner.tls, proxy.as_ref()).await?;
         let request = outgoing.request(target)?;
-        let sent = sender.send_request(request).await;
-        sent.map(|response| (response, sender, generation))
-            .map_err(|e| describe(&e))
+        match fresh.sender.send_request(request).await {
+            Ok(response) => Ok((response, fresh.sender, fresh.generation)),
+            Err(e) => Err(fresh.cause(&e).await),
+        }
     }
 
     fn take_idle(&self, target: &Uri) -> Option<(SendRequest<Full<Bytes>>, u64)> {

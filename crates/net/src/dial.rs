@@ -9,6 +9,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 use crate::client::describe;
 use crate::tls::client::ClientTls;
@@ -56,13 +57,35 @@ impl Proxy {
     }
 }
 
-/// Opens a connection and starts the task that drives it. With it comes the generation of the
-/// TLS settings it was made with, 0 without TLS.
+/// A connection just opened, driven by a task of its own.
+pub(crate) struct Fresh {
+    pub(crate) sender: SendRequest<Full<Bytes>>,
+    /// Of the TLS settings it was made with, 0 without TLS.
+    pub(crate) generation: u64,
+    driver: JoinHandle<hyper::Result<()>>,
+}
+
+impl Fresh {
+    /// Why a request did not get through. When the peer broke the connection off before the
+    /// request was on its way, as one does that wants a certificate, only the driver knows why.
+    pub(crate) async fn cause(self, error: &hyper::Error) -> String {
+        drop(self.sender);
+        if !(error.is_canceled() || error.is_closed()) {
+            return describe(error);
+        }
+        match self.driver.await {
+            Ok(Err(cause)) => describe(&cause),
+            _ => describe(error),
+        }
+    }
+}
+
+/// Opens a connection and starts the task that drives it.
 pub(crate) async fn connect(
     target: &Uri,
     tls: &ClientTls,
     proxy: Option<&Proxy>,
-) -> Result<(SendRequest<Full<Bytes>>, u64), String> {
+) -> Result<Fresh, String> {
     let host = bare_host(target.host().unwrap_or_default());
     let port = url::port(target);
     let (dial_host, dial_port) = proxy.map_or((host, port), |p| (&p.host, p.port));
@@ -71,7 +94,7 @@ pub(crate) async fn connect(
         None => e,
     })?;
     if !url::is_https(target) {
-        return Ok((handshake(stream).await?, 0));
+        return handshake(stream, 0).await;
     }
     if let Some(proxy) = proxy {
         tunnel(&mut stream, target, proxy).await?;
@@ -82,17 +105,20 @@ pub(crate) async fn connect(
         .connect(name, stream)
         .await
         .map_err(|e| describe_io(&e))?;
-    Ok((handshake(stream).await?, generation))
+    handshake(stream, generation).await
 }
 
-async fn handshake<S>(stream: S) -> Result<SendRequest<Full<Bytes>>, String>
+async fn handshake<S>(stream: S, generation: u64) -> Result<Fresh, String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|e| describe(&e))?;
-    tokio::spawn(connection); // ends with the sender or with the peer
-    Ok(sender)
+    Ok(Fresh {
+        sender,
+        generation,
+        driver: tokio::spawn(connection), // ends with the sender or with the peer
+    })
 }
 
 async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {

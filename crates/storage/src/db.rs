@@ -23,7 +23,7 @@ use crate::options::{Options, WalSync};
 use crate::querier::StoreQuerier;
 use crate::replay::{OnDisk, Replayed, replay};
 use crate::shared::{Opening, Shared, lock};
-use crate::stats::{Cardinality, DbStats, Verification};
+use crate::stats::{BlockInfo, Cardinality, DbStats, Verification};
 use crate::tombstones::{self, Tombstones, set_aside};
 use crate::view::View;
 use crate::wal::log::Log;
@@ -474,6 +474,14 @@ impl Db {
         Ok(found.into_iter().collect())
     }
 
+    /// The blocks loaded, in order of time.
+    pub fn blocks(&self) -> Vec<BlockInfo> {
+        let view = Arc::clone(&self.shared.head().view);
+        let mut blocks: Vec<BlockInfo> = view.blocks.iter().map(|b| b.info()).collect();
+        blocks.sort_by_key(|b| (b.min_time_ms, b.id));
+        blocks
+    }
+
     /// Does all upkeep that is due now: cuts, merges, retention.
     pub fn maintain(&self) -> Result<(), StorageError> {
         self.shared.maintain(false)
@@ -540,7 +548,13 @@ impl Db {
     /// empty: blocks as hard links (or copies, on another disk), and the rest as new blocks.
     pub fn snapshot(&self, path: impl AsRef<Path>) -> Result<(), StorageError> {
         self.shared
-            .run_job(|jobs, throttle| self.shared.snapshot(jobs, path.as_ref(), throttle))
+            .run_job(|jobs, throttle| self.shared.snapshot(jobs, path.as_ref(), true, throttle))
+    }
+
+    /// As [`Self::snapshot`], without the samples that no block holds yet.
+    pub fn snapshot_blocks(&self, path: impl AsRef<Path>) -> Result<(), StorageError> {
+        self.shared
+            .run_job(|jobs, throttle| self.shared.snapshot(jobs, path.as_ref(), false, throttle))
     }
 
     /// Forces everything committed to the disk, stops the threads and gives the lock back.

@@ -41,4 +41,4 @@ mod wal;
 pub use db::Db;
 pub use dir::{Dir, DirLock, StdDir, WriteFile};
 pub use options::{Options, WalSync};
-pub use stats::{Cardinality, DbStats, DurationStats, Verification};
+pub use stats::{BlockInfo, Cardinality, DbStats, DurationStats, Verification};

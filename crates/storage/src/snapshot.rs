@@ -17,11 +17,12 @@ use crate::wal::io_error;
 const COPY_BYTES: usize = 1 << 20;
 
 impl Shared {
-    /// Makes a copy in directory `path`.
+    /// Makes a copy in directory `path`, with or without what is in memory only.
     pub(crate) fn snapshot(
         &self,
         jobs: &mut Jobs,
         path: &Path,
+        with_head: bool,
         throttle: &mut Throttle<'_>,
     ) -> Result<(), StorageError> {
         let copy: Arc<dyn Dir> = Arc::new(StdDir::new(path));
@@ -39,7 +40,9 @@ impl Shared {
             for block in &view.blocks {
                 self.copy_block(&*copy, path, block.block.meta().new.id, throttle)?;
             }
-            self.snapshot_head(jobs, &copy, commit, view.last_delete, throttle)?;
+            if with_head {
+                self.snapshot_head(jobs, &copy, commit, view.last_delete, throttle)?;
+            }
             // No segment of the copy is before its deletions.
             let deletes = view.deletes.iter().map(|d| {
                 Arc::new(Delete {

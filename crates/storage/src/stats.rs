@@ -174,3 +174,28 @@ pub struct Cardinality {
     /// `name=value` and number of series.
     pub series_by_pair: Vec<(String, u64)>,
 }
+
+/// What is known of a block.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BlockInfo {
+    /// Number of the block, never used again.
+    pub id: u64,
+    /// Time of the first sample, ms.
+    pub min_time_ms: i64,
+    /// Time of the last sample, ms.
+    pub max_time_ms: i64,
+    /// Series.
+    pub series: u64,
+    /// Samples, floats and histograms.
+    pub samples: u64,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// 1 when it was cut from memory, one more for each merge.
+    pub level: u32,
+    /// It holds late samples and lies over other blocks.
+    pub late: bool,
+    /// Blocks that it was merged from.
+    pub parents: Vec<u64>,
+    /// Deletions that touch it and that it does not embody yet.
+    pub tombstones: u64,
+}

@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use tsdb_model::StorageError;
 
 use crate::block::Block;
+use crate::stats::BlockInfo;
 use crate::tombstones::Delete;
 
 /// Ranges of times, ends included.
@@ -34,6 +35,23 @@ impl ViewBlock {
     pub(crate) fn overlaps(&self, mint: i64, maxt: i64) -> bool {
         let meta = self.block.meta();
         meta.min_t <= maxt && meta.max_t >= mint
+    }
+
+    /// What can be told about the block.
+    pub(crate) fn info(&self) -> BlockInfo {
+        let meta = self.block.meta();
+        BlockInfo {
+            id: meta.new.id,
+            min_time_ms: meta.min_t,
+            max_time_ms: meta.max_t,
+            series: meta.series,
+            samples: meta.samples,
+            bytes: meta.bytes,
+            level: meta.new.level,
+            late: meta.new.late,
+            parents: meta.new.replaces.clone(),
+            tombstones: self.deletes.len() as u64,
+        }
     }
 
     /// True when deletions may touch the block.

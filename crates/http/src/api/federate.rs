@@ -36,6 +36,9 @@ pub(crate) async fn federate(call: Call, running: Running) -> Response {
 }
 
 fn write(call: &Call, running: &Running, out: &mut Out) -> Result<(), Stopped> {
+    call.params
+        .check_form()
+        .map_err(|e| Stopped::bad_request(e.to_string()))?;
     let mut selectors = Vec::new();
     for text in call.params.all("match[]") {
         let matchers =

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use tsdb_model::{METRIC_NAME, Matcher, Metadata, MetricType};
+use tsdb_model::{METRIC_NAME, Matcher, Metadata, MetricType, StorageError};
 
 use crate::answer::{ApiResult, Success};
 use crate::api::targets::LabelMap;
@@ -55,6 +55,16 @@ pub(crate) fn metadata(call: &Call, running: &Running) -> ApiResult {
     Success::json(&shown)
 }
 
+/// Metadata by metric, of those that have some; by the names of the series, too.
+pub(crate) fn by_series_name(
+    running: &Running,
+) -> Result<BTreeMap<String, Metadata>, StorageError> {
+    let mut all = collect(running);
+    add_series_names(&mut all, running)?;
+    let first = |(name, list): (String, Vec<Metadata>)| Some((name, list.into_iter().next()?));
+    Ok(all.into_iter().filter_map(first).collect())
+}
+
 /// What active targets say, and what the store remembers of metrics they do not name.
 fn collect(running: &Running) -> BTreeMap<String, Vec<Metadata>> {
     let mut all: BTreeMap<String, Vec<Metadata>> = BTreeMap::new();
@@ -80,7 +90,7 @@ fn collect(running: &Running) -> BTreeMap<String, Vec<Metadata>> {
 fn add_series_names(
     all: &mut BTreeMap<String, Vec<Metadata>>,
     running: &Running,
-) -> Result<(), ApiError> {
+) -> Result<(), StorageError> {
     let suffix = |t: MetricType| match t {
         MetricType::Counter => Some("_total"),
         MetricType::Info => Some("_info"),
@@ -130,7 +140,9 @@ pub(crate) fn target_metadata(call: &Call, running: &Running) -> ApiResult {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let matchers: Vec<Matcher> = match call.params.get("match_target") {
         "" => Vec::new(),
-        text => tsdb_promql::parse_selector(text).map_err(|e| ApiError::bad_data(e.to_string()))?,
+        text => {
+            tsdb_promql::parse_selector(text).map_err(|e| ApiError::invalid("match_target", e))?
+        }
     };
     let metric = call.params.get("metric");
     let mut rows = Vec::new();

@@ -1,6 +1,6 @@
-//! Rules, alerts and alertmanagers (there are none), notifications, and the plain endpoints.
+//! Rules, alerts and alertmanagers (there are none), and the plain endpoints.
 
-use http::header::CONTENT_TYPE;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::json;
 use tsdb_net::body::Body;
@@ -9,8 +9,8 @@ use tsdb_net::server::Response;
 use crate::answer::{ApiResult, Success, plain};
 use crate::error::ApiError;
 use crate::json;
-use crate::params::{Params, parse_int, quoted};
-use crate::router::Call;
+use crate::params::{Params, parse_bool, parse_int, quoted};
+use crate::router::{Call, no_sniff};
 use crate::state::{ApiState, Running};
 
 /// No rules: this program evaluates none. Parameters are checked as Prometheus does.
@@ -28,26 +28,13 @@ fn check_rule_filters(params: &Params) -> Result<(), ApiError> {
         return Err(ApiError::invalid("type", cause));
     }
     let exclude = params.get("exclude_alerts");
-    if !matches!(
-        exclude,
-        "" | "1"
-            | "t"
-            | "T"
-            | "TRUE"
-            | "true"
-            | "True"
-            | "0"
-            | "f"
-            | "F"
-            | "FALSE"
-            | "false"
-            | "False"
-    ) {
-        let text = quoted(exclude);
-        let cause = format!(
-            "error converting exclude_alerts: strconv.ParseBool: parsing {text}: invalid syntax"
-        );
-        return Err(ApiError::invalid("exclude_alerts", cause));
+    if !exclude.is_empty() {
+        parse_bool(exclude).map_err(|e| {
+            ApiError::invalid(
+                "exclude_alerts",
+                format!("error converting exclude_alerts: {e}"),
+            )
+        })?;
     }
     match params.get("group_limit") {
         "" if params.get("group_next_token").is_empty() => Ok(()),
@@ -55,17 +42,34 @@ fn check_rule_filters(params: &Params) -> Result<(), ApiError> {
             let cause = "group_limit needs to be present in order to paginate over the groups";
             Err(ApiError::invalid("group_next_token", cause))
         }
-        text => match parse_int(text).map(|n| i32::try_from(n).unwrap_or(0)) {
-            Ok(1..) => Ok(()),
-            Ok(_) => {
-                let cause = "group_limit needs to be greater than 0";
-                Err(ApiError::invalid("group_limit", cause))
+        text => {
+            let invalid = |cause: String| Err(ApiError::invalid("group_limit", cause));
+            match parse_int32(text) {
+                Ok(1..) => {}
+                Ok(_) => return invalid("group_limit needs to be greater than 0".into()),
+                Err(e) => {
+                    return invalid(format!("group_limit needs to be a valid number: {e}"));
+                }
             }
-            Err(e) => {
-                let cause = format!("group_limit needs to be a valid number: {e}");
-                Err(ApiError::invalid("group_limit", cause))
+            match params.get("group_next_token") {
+                "" => Ok(()),
+                // There are no groups, so there is none that it could mean.
+                token => Err(ApiError::invalid(
+                    "group_next_token",
+                    format!("invalid group_next_token '{token}'. were rule groups changed?"),
+                )),
             }
-        },
+        }
+    }
+}
+
+/// An integer as Go's `strconv.ParseInt` of 32 bits reads it.
+fn parse_int32(text: &str) -> Result<i32, String> {
+    let fail = |reason: &str| format!("strconv.ParseInt: parsing {}: {reason}", quoted(text));
+    match parse_int(text) {
+        Ok(n) => i32::try_from(n).map_err(|_| fail("value out of range")),
+        Err(e) if e.ends_with("value out of range") => Err(fail("value out of range")),
+        Err(_) => Err(fail("invalid syntax")),
     }
 }
 
@@ -77,12 +81,6 @@ pub(crate) fn alerts(_: &Call, _: &Running) -> ApiResult {
 /// No alertmanagers.
 pub(crate) fn alertmanagers(_: &Call, _: &Running) -> ApiResult {
     Success::json(&json!({"activeAlertmanagers": [], "droppedAlertmanagers": []}))
-}
-
-/// What the operator should know of.
-pub(crate) fn notifications(call: &Call) -> ApiResult {
-    let all: Vec<_> = call.state.notification().into_iter().collect();
-    Success::json(&all)
 }
 
 /// Build information without the envelope.
@@ -122,7 +120,10 @@ pub(crate) fn unavailable(state: &ApiState) -> Response {
 fn refused(call: &Call) -> Option<Response> {
     if call.method == Method::GET {
         let text = "Only POST or PUT requests allowed";
-        return Some(plain(StatusCode::METHOD_NOT_ALLOWED, text));
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
+        let allowed = HeaderValue::from_static("OPTIONS, POST, PUT");
+        response.headers_mut().insert(ALLOW, allowed);
+        return Some(response);
     }
     if !call.state.options.enable_lifecycle {
         return Some(plain(
@@ -149,7 +150,7 @@ pub(crate) fn reload(call: &Call) -> Response {
 
 fn failed_reload(cause: &str) -> Response {
     let text = format!("failed to reload config: {cause}\n");
-    plain(StatusCode::INTERNAL_SERVER_ERROR, text)
+    no_sniff(plain(StatusCode::INTERNAL_SERVER_ERROR, text))
 }
 
 /// Ends the program.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::ser::SerializeMap as _;
+use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use tsdb_model::Labels;
 use tsdb_scrape::{ActiveTarget, DroppedTarget, Targets};
 
@@ -12,17 +13,16 @@ use crate::json::rfc3339_ms;
 use crate::router::Call;
 use crate::state::Running;
 
-/// Labels as an object.
+/// Labels as an object, written as everywhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LabelMap(pub(crate) Labels);
 
 impl Serialize for LabelMap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for label in &self.0 {
-            map.serialize_entry(label.name, label.value)?;
-        }
-        map.end()
+        let mut text = String::new();
+        crate::json::write_labels(&mut text, &self.0);
+        let raw = RawValue::from_string(text).map_err(S::Error::custom)?;
+        raw.serialize(serializer)
     }
 }
 

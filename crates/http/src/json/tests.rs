@@ -61,7 +61,7 @@ fn vectors_and_matrices() {
     let value = Value::Vector(vec![sample(SampleValue::Float(1e21))]);
     assert_eq!(
         data_json(&output(value)),
-        r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","a":"\u003c\u0026\u003e"},"value":[1.500,"1e+21"]}]}"#
+        r#"{"resultType":"vector","result":[{"metric":{"__name__":"up","a":"<&>"},"value":[1.500,"1e+21"]}]}"#
     );
     let histogram = Arc::new(FloatHistogram {
         count: 1.0,

@@ -43,3 +43,8 @@ document.getElementById("query").addEventListener("submit", async event => {
     element("p", e.message, result).className = "error";
   }
 });
+const linked = new URLSearchParams(location.search).get("g0.expr");
+if (linked) {
+  document.getElementById("query").elements.query.value = linked;
+  document.getElementById("query").requestSubmit();
+}

@@ -157,7 +157,10 @@ async fn bad_selections() {
             "limit_per_metric must be a number",
         ),
         ("targets/metadata?limit=x", "limit must be a number"),
-        ("targets/metadata?match_target=%7B", "1:2: parse error: *"),
+        (
+            "targets/metadata?match_target=%7B",
+            "invalid parameter \"match_target\": 1:2: parse error: *",
+        ),
         ("status/tsdb?limit=0", "limit must be a positive number"),
         ("status/tsdb?limit=x", "limit must be a positive number"),
         ("status/tsdb?limit=10001", "limit must not exceed 10000"),
