@@ -208,7 +208,15 @@ pub(crate) fn run(dir: &Path, plan: &Plan, times: usize, only: Option<&str>) -> 
     };
     let (one, all) = (engine(1), engine(0));
     let mut table = Table::new(&[
-        "question", "once", "eval", "render", "wall", "wall, all", "speedup", "bytes", "answer",
+        "question",
+        "once",
+        "eval",
+        "render",
+        "wall",
+        "wall, all",
+        "speedup",
+        "bytes",
+        "answer",
     ]);
     let mut sums = [0.0; 5];
     let idle = rss().0;

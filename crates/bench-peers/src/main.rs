@@ -160,6 +160,11 @@ fn main() -> Result<()> {
         new_series: args.new_series,
     };
     if args.what == What::Engine {
+        // The same times in every run, so that the answers can be compared.
+        let plan = Plan {
+            start_ms: 1_780_000_000_000 - args.scrapes as i64 * fleet::STEP_MS,
+            ..plan
+        };
         return engine::run(dir, &plan, args.repeat, args.question.as_deref());
     }
     for peer in &args.only {

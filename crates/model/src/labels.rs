@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Name of the label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
@@ -31,7 +31,8 @@ pub struct Labels(Arc<str>);
 impl Labels {
     /// The empty set.
     pub fn empty() -> Self {
-        Self(Arc::from(""))
+        static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+        Self(EMPTY.clone())
     }
 
     /// A set from pairs in any order. Pairs with an empty value are left out; of pairs with the
