@@ -95,8 +95,8 @@ pub(crate) fn variance(values: &[f64], windows: &[Rows; LANES]) -> [f64; LANES] 
     std::array::from_fn(|lane| {
         let (from, to) = windows[lane];
         let mut state = lanes[lane];
-        for row in from + shortest..to {
-            state.add(values[row], (row - from + 1) as f64);
+        for (v, count) in values[from + shortest..to].iter().zip(shortest + 1..) {
+            state.add(*v, count as f64);
         }
         (state.squares.0 + state.squares.1) / (to - from) as f64
     })

@@ -72,13 +72,12 @@ impl SlidingQuantile {
         // Beyond that finding the value anew is cheaper than keeping the order.
         let slides = moved <= 8 + overlap / 24;
         if slides && self.sorted {
-            for row in self.from..from {
-                self.remove(values[row]);
+            for v in &values[self.from..from] {
+                self.remove(*v);
             }
-            for row in self.to..to {
-                let v = values[row];
-                let place = self.place(v);
-                self.values.insert(place, v);
+            for v in &values[self.to..to] {
+                let place = self.place(*v);
+                self.values.insert(place, *v);
             }
         } else {
             self.values.clear();

@@ -509,7 +509,7 @@ fn the_newest_sample_is_the_last_of_all() {
     let dir = FaultDir::default();
     let db = open(&dir);
     put(&db, &name("x"), &[(1, 1.0), (2, 4.0), (3, 9.0)]);
-    let newest = |querier: &dyn Querier, range: (i64, i64)| {
+    let newest = |querier: &dyn tsdb_model::Querier, range: (i64, i64)| {
         let set = querier
             .select(&hints(range.0, range.1), &[Matcher::equal("__name__", "x")])
             .unwrap();
