@@ -35,7 +35,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "tsdb-host",
         ],
     ),
-    ("tsdb-bench-peers", &["tsdb-model", "tsdb-wire"]),
+    (
+        "tsdb-bench-peers",
+        &["tsdb", "tsdb-http", "tsdb-model", "tsdb-wire"],
+    ),
     (
         "tsdb-cli",
         &[

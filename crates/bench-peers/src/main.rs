@@ -14,6 +14,7 @@ mod capture;
 mod client;
 mod compare;
 mod disk;
+mod engine;
 mod fleet;
 mod ingest;
 mod load;
@@ -46,7 +47,9 @@ enum What {
     Restart,
     /// Writing at a steady rate while clients ask.
     Mixed,
-    /// Everything.
+    /// The questions inside this process, without servers.
+    Engine,
+    /// Everything that needs servers.
     All,
 }
 
@@ -96,6 +99,9 @@ struct Args {
     /// Where the data directories are made [default: the system's folder for temporary files]
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Of the questions inside this process only those with this in their name
+    #[arg(long)]
+    question: Option<String>,
     /// Start of the random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -153,6 +159,14 @@ fn main() -> Result<()> {
         },
         new_series: args.new_series,
     };
+    if args.what == What::Engine {
+        // The same times in every run, so that the answers can be compared.
+        let plan = Plan {
+            start_ms: 1_780_000_000_000 - args.scrapes as i64 * fleet::STEP_MS,
+            ..plan
+        };
+        return engine::run(dir, &plan, args.repeat, args.question.as_deref());
+    }
     for peer in &args.only {
         println!("- {}: {}", peer.title(), programs.version(*peer));
     }

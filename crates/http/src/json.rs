@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use serde::Serialize;
-use tsdb_model::float::{write_float, write_float_positional};
+use tsdb_model::float::{write_float, write_float_positional, write_integer};
 use tsdb_model::{FloatHistogram, Labels};
 use tsdb_promql::{InstantSample, QueryOutput, QueryStats, RangeSeries, SampleValue, Value};
 
@@ -44,11 +44,22 @@ pub fn write_string(out: &mut String, text: &str) {
 /// names and values of labels.
 pub fn write_label_string(out: &mut String, text: &str) {
     out.push('"');
-    write_where(out, text, |c| c < ' ' || matches!(c, '"' | '\\'));
+    let plain = |b: u8| b >= b' ' && !matches!(b, b'"' | b'\\');
+    if text.bytes().all(plain) {
+        out.push_str(text);
+    } else {
+        write_where(out, text, |c| c < ' ' || matches!(c, '"' | '\\'));
+    }
     out.push('"');
 }
 
 fn write_escaped(out: &mut String, text: &str) {
+    // 0xe2 begins the line separators.
+    let plain = |b: u8| b >= b' ' && !matches!(b, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+    if text.bytes().all(plain) {
+        out.push_str(text);
+        return;
+    }
     write_where(out, text, |c| {
         c < ' ' || matches!(c, '"' | '\\' | '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
     });
@@ -81,9 +92,13 @@ pub fn write_time(out: &mut String, ms: i64) {
         out.push('-');
     }
     let ms = ms.unsigned_abs();
-    let _ = write!(out, "{}", ms / 1000);
-    if !ms.is_multiple_of(1000) {
-        let _ = write!(out, ".{:03}", ms % 1000);
+    write_integer(out, ms / 1000);
+    let fraction = ms % 1000;
+    if fraction != 0 {
+        out.push('.');
+        for place in [100, 10, 1] {
+            out.push(char::from(b'0' + (fraction / place % 10) as u8));
+        }
     }
 }
 

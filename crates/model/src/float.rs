@@ -10,10 +10,44 @@ pub fn write_float(out: &mut String, v: f64) {
     if !v.is_finite() {
         write_special(out, v);
     } else if abs == 0.0 || (1e-6..1e21).contains(&abs) {
-        // Rust's `Display` is shortest round-trip and always positional.
-        let _ = write!(out, "{v}");
+        write_finite(out, v);
     } else {
         write_exponent(out, v);
+    }
+}
+
+/// Appends a whole number.
+pub fn write_integer(out: &mut String, mut n: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
+}
+
+/// Appends a finite number in positional form with the fewest digits that read back to its bits.
+fn write_finite(out: &mut String, v: f64) {
+    const WHOLE: f64 = 9_007_199_254_740_992.0; // 2^53
+    if v.abs() < WHOLE && v.trunc() == v {
+        if v.is_sign_negative() {
+            out.push('-');
+        }
+        write_integer(out, v.abs() as u64);
+        return;
+    }
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(v);
+    if text.contains('e') {
+        // Rust's `Display` is positional whatever the number.
+        let _ = write!(out, "{v}");
+    } else {
+        out.push_str(text.strip_suffix(".0").unwrap_or(text));
     }
 }
 
@@ -27,7 +61,7 @@ pub fn format_float(v: f64) -> String {
 /// Appends `v` always in positional form, as Prometheus prints scalars and `count_values` labels.
 pub fn write_float_positional(out: &mut String, v: f64) {
     if v.is_finite() {
-        let _ = write!(out, "{v}");
+        write_finite(out, v);
     } else {
         write_special(out, v);
     }
@@ -97,7 +131,33 @@ pub const NORMAL_NAN_BITS: u64 = 0x7ff8_0000_0000_0001;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn positional_as_the_standard_library(v in prop_oneof![
+            any::<f64>(),
+            -1e6..1e6,
+            (-1_000_000i64..1_000_000).prop_map(|n| n as f64 / 100.0),
+            any::<i64>().prop_map(|n| n as f64),
+            (any::<u64>(), 0u32..70).prop_map(|(n, by)| (n >> (by % 64)) as f64),
+        ]) {
+            if v.is_finite() {
+                let mut out = String::new();
+                write_float_positional(&mut out, v);
+                prop_assert_eq!(out, format!("{v}"));
+            }
+        }
+
+        #[test]
+        fn whole_numbers(n: u64) {
+            let mut out = String::new();
+            write_integer(&mut out, n);
+            prop_assert_eq!(out, n.to_string());
+        }
+    }
 
     #[test]
     fn prints_as_the_http_api() {

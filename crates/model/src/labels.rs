@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Name of the label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
@@ -31,7 +31,8 @@ pub struct Labels(Arc<str>);
 impl Labels {
     /// The empty set.
     pub fn empty() -> Self {
-        Self(Arc::from(""))
+        static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from(""));
+        Self(EMPTY.clone())
     }
 
     /// A set from pairs in any order. Pairs with an empty value are left out; of pairs with the
@@ -161,8 +162,32 @@ impl Hash for Labels {
 /// Sets compare label by label, name before value, as Prometheus sorts results.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
+        let same = common_prefix(a, b);
+        if same == a.len().min(b.len()) {
+            // One has all labels of the other.
+            return a.len().cmp(&b.len());
+        }
+        // Up to the field with the first difference both are the same.
+        let mut rest = (&*self.0, &*other.0);
+        loop {
+            let (field, after) = take_field(rest.0);
+            if self.0.len() - after.len() > same {
+                let (there, _) = take_field(rest.1);
+                return field.cmp(there);
+            }
+            rest = (after, rest.1.split_at(rest.0.len() - after.len()).1);
+        }
     }
+}
+
+/// Number of bytes in front that are the same in both.
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    const STRIDE: usize = 16;
+    let strides = a.chunks_exact(STRIDE).zip(b.chunks_exact(STRIDE));
+    let same = strides.take_while(|(a, b)| a == b).count() * STRIDE;
+    let bytes = a[same..].iter().zip(&b[same..]);
+    same + bytes.take_while(|(a, b)| a == b).count()
 }
 
 impl PartialOrd for Labels {
@@ -392,6 +417,17 @@ mod tests {
             let l = Labels::from_pairs([("a b", value.as_str()), ("zz", "y")]);
             assert_eq!(l.value("a b"), value);
             assert_eq!(l.value("zz"), "y");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn order_is_that_of_the_pairs(
+            a in proptest::collection::btree_map("[ab]{1,3}", "[xyz]{1,2}|x{60,70}", 0..5),
+            b in proptest::collection::btree_map("[ab]{1,3}", "[xyzé]{1,2}|x{60,70}", 0..5),
+        ) {
+            let (x, y) = (Labels::from_pairs(a.clone()), Labels::from_pairs(b.clone()));
+            proptest::prop_assert_eq!(x.cmp(&y), a.into_iter().cmp(b));
         }
     }
 

@@ -233,6 +233,12 @@ pub trait SeriesSet: Send + Sync {
     /// Decodes the samples of series `index` in the hinted range into `data`, replacing what it
     /// holds and reusing its memory.
     fn read(&self, index: usize, data: &mut SeriesData) -> Result<(), StorageError>;
+
+    /// As [`SeriesSet::read`], but of the floats only the newest one is wanted, and of the
+    /// histograms only the newest one: more may be answered. For queries at one time.
+    fn read_newest(&self, index: usize, data: &mut SeriesData) -> Result<(), StorageError> {
+        self.read(index, data)
+    }
 }
 
 /// The samples of one series in a time range, as columns. Times increase strictly within the
@@ -254,6 +260,8 @@ pub struct SeriesData {
     pub start_timestamps: Vec<(usize, i64)>,
     /// Native histogram samples.
     pub histograms: Vec<HistogramSample>,
+    /// Memory of the store between two reads; of no meaning.
+    pub spare_times: Vec<i64>,
 }
 
 impl SeriesData {

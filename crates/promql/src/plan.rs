@@ -2,6 +2,7 @@
 //! that are the same at all steps marked.
 
 mod duration;
+mod propagate;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -259,13 +260,14 @@ impl Planner {
         let rhs = self.plan(&e.rhs, above)?;
         let invariant = lhs.invariant && rhs.invariant;
         let side = |part: Part| if invariant { part.plan } else { part.wrapped() };
-        let binary = BinaryPlan {
+        let mut binary = BinaryPlan {
             op: e.op,
             lhs: side(lhs),
             rhs: side(rhs),
             matching: e.matching.clone(),
             return_bool: e.return_bool,
         };
+        propagate::propagate(&mut binary);
         Ok(Part {
             plan: Plan {
                 node: Node::Binary(Box::new(binary)),

@@ -273,6 +273,18 @@ impl StoreSeriesSet<'_> {
         decode(&snapshot, self.mint, self.maxt, data)
     }
 
+    /// The newest sample, when the head has it as a float and nothing has to be decoded for it.
+    fn newest_in_head(&self, index: usize) -> Option<(i64, f64)> {
+        let (_, handle) = self.series.get(index)?;
+        let newest = self.shared.head().get((*handle)?)?.plain_newest()?;
+        let newer = |(_, block, _): &(u32, u32, u32)| {
+            let block = self.view.blocks.get(*block as usize);
+            block.is_none_or(|b| b.block.meta().max_t >= newest.0)
+        };
+        let sees = self.mint <= newest.0 && newest.0 <= self.maxt;
+        (sees && !self.parts_of(index).iter().any(newer)).then_some(newest)
+    }
+
     /// Reads what a block has. The flags hold unless something was deleted from it.
     fn read_block(
         &self,
@@ -314,6 +326,18 @@ impl SeriesSet for StoreSeriesSet<'_> {
 
     fn labels(&self, index: usize) -> Labels {
         self.series[index].0.clone()
+    }
+
+    fn read_newest(&self, index: usize, data: &mut SeriesData) -> Result<(), StorageError> {
+        let Some((t, v)) = self.newest_in_head(index) else {
+            return self.read(index, data);
+        };
+        data.clear();
+        data.spare_times.clear();
+        data.spare_times.push(t);
+        share_times(data);
+        data.values.push(v);
+        Ok(())
     }
 
     fn read(&self, index: usize, data: &mut SeriesData) -> Result<(), StorageError> {
@@ -362,7 +386,20 @@ impl SeriesSet for StoreSeriesSet<'_> {
     }
 }
 
-/// Fills `data`, which is empty.
+/// Makes the times in `spare_times` those of `data`. When the series read before had the same, both
+/// share one object.
+fn share_times(data: &mut SeriesData) {
+    let times = &mut data.spare_times;
+    if *data.timestamps == *times {
+        return;
+    }
+    match Arc::get_mut(&mut data.timestamps) {
+        Some(before) => std::mem::swap(before, times),
+        None => data.timestamps = Arc::new(times.clone()),
+    }
+}
+
+/// Fills `data`, which is empty but for the times of the series before.
 fn decode(
     snapshot: &SeriesSnapshot,
     mint: i64,
@@ -370,10 +407,7 @@ fn decode(
     data: &mut SeriesData,
 ) -> Result<(), StorageError> {
     let hidden = |t: i64| !snapshot.hidden.is_empty() && snapshot.hidden.binary_search(&t).is_ok();
-    if Arc::get_mut(&mut data.timestamps).is_none() {
-        data.timestamps = Arc::default();
-    }
-    let times = Arc::make_mut(&mut data.timestamps);
+    let times = &mut data.spare_times;
     times.clear();
     let values = &mut data.values;
     let (mut stale, mut monotone, mut before) = (false, true, f64::NEG_INFINITY);
@@ -395,9 +429,10 @@ fn decode(
     })?;
     data.no_stale = !stale;
     data.monotone = monotone;
+    share_times(data);
     if !snapshot.starts.is_empty() {
         let mut last = 0;
-        for (row, t) in times.iter().enumerate() {
+        for (row, t) in data.timestamps.iter().enumerate() {
             let start = snapshot.starts.at(*t);
             if start != last {
                 data.start_timestamps.push((row, start));

@@ -15,6 +15,7 @@ use super::grouping::Grouping;
 use super::limits::Charge;
 use super::range_call::is_range_function;
 use super::selector::Pick;
+use super::set::Presence;
 use super::{Evaluator, Frame, unexpected};
 use crate::ast::{AggregateOp, Span};
 use crate::error::QueryError;
@@ -23,7 +24,7 @@ use crate::functions::quantile::Variance;
 use crate::notes::{HistogramOperation, Note};
 use crate::plan::{AggregatePlan, Node, Plan};
 
-use state::{Count, Deviation, HistogramState, Max, Min, One, Quantile, State, Sum};
+use state::{Accumulator, Count, Deviation, HistogramState, Max, Min, One, Quantile, Sums};
 
 /// What becomes of histograms.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,31 +38,34 @@ enum Histograms {
 }
 
 /// The states of one group.
-struct Group<S> {
+struct Group<A> {
     drop_name: bool,
-    floats: Vec<Option<S>>,
+    floats: A,
+    /// Steps at which `floats` has any.
+    present: Presence,
     histograms: BTreeMap<usize, HistogramState>,
 }
 
 /// An aggregation under way.
-struct Fold<'a, 'q, S> {
+struct Fold<'a, 'q, A> {
     evaluator: &'a Evaluator<'q>,
     plan: &'a AggregatePlan,
     grid: Grid,
     histograms: Histograms,
     grouping: Grouping<'a>,
-    groups: Vec<Group<S>>,
+    groups: Vec<Group<A>>,
     charge: Charge<'q>,
 }
 
-impl<S: State> Fold<'_, '_, S> {
+impl<A: Accumulator> Fold<'_, '_, A> {
     fn add(&mut self, series: &Series) -> Result<(), QueryError> {
         let place = self.grouping.group(&series.labels);
         if place == self.groups.len() {
             self.charge.add(self.grid.steps)?;
             self.groups.push(Group {
                 drop_name: false,
-                floats: (0..self.grid.steps).map(|_| None).collect(),
+                floats: A::new(self.grid.steps),
+                present: Presence::default(),
                 histograms: BTreeMap::new(),
             });
         }
@@ -76,13 +80,11 @@ impl<S: State> Fold<'_, '_, S> {
         if !group.histograms.is_empty() {
             self.add_to_mixed(place, series);
         } else if let Some((first, values)) = series.floats.run() {
-            let states = &mut group.floats[first..first + values.len()];
-            for (state, v) in states.iter_mut().zip(values) {
-                add_float(state, *v);
-            }
+            group.floats.add_run(first, values);
+            group.present.insert_run(first, values.len());
         } else {
             for (step, v) in series.floats.iter() {
-                add_float(&mut group.floats[step], v);
+                group.add(step, v);
             }
         }
         Ok(())
@@ -95,7 +97,7 @@ impl<S: State> Fold<'_, '_, S> {
             match group.histograms.get_mut(&step) {
                 Some(HistogramState::Incompatible) => {}
                 Some(state) => *state = HistogramState::Mixed,
-                None => add_float(&mut group.floats[step], v),
+                None => group.add(step, v),
             }
         }
     }
@@ -106,7 +108,7 @@ impl<S: State> Fold<'_, '_, S> {
         match self.histograms {
             Histograms::Counted => {
                 for (step, _) in &series.histograms {
-                    add_float(&mut group.floats[*step], 0.0);
+                    group.add(*step, 0.0);
                 }
             }
             Histograms::Ignored => {
@@ -117,7 +119,7 @@ impl<S: State> Fold<'_, '_, S> {
             Histograms::Combined => {
                 let mut incompatible = false;
                 for (step, h) in &series.histograms {
-                    if group.floats[*step].is_some() {
+                    if group.present.contains(*step) {
                         group.histograms.insert(*step, HistogramState::Mixed);
                     } else if let Some(state) = group.histograms.get_mut(step) {
                         incompatible |= state.add(h).is_err();
@@ -141,11 +143,12 @@ impl<S: State> Fold<'_, '_, S> {
             self.evaluator.limits.check()?;
             let mut series = Series::new(labels, group.drop_name);
             let mut histograms = group.histograms;
-            for (step, state) in group.floats.into_iter().enumerate() {
-                if let Some(state) = state
-                    && !histograms.contains_key(&step)
-                {
-                    series.floats.push(step, state.finish(param.get(step)));
+            let mut floats = group.floats;
+            for step in 0..self.grid.steps {
+                if group.present.contains(step) && !histograms.contains_key(&step) {
+                    series
+                        .floats
+                        .push(step, floats.finish(step, param.get(step)));
                 }
             }
             let mut flags = [false; 3];
@@ -173,11 +176,10 @@ impl<S: State> Fold<'_, '_, S> {
     }
 }
 
-#[inline]
-fn add_float<S: State>(state: &mut Option<S>, v: f64) {
-    match state {
-        Some(state) => state.add(v),
-        None => *state = Some(S::new(v)),
+impl<A: Accumulator> Group<A> {
+    fn add(&mut self, step: usize, v: f64) {
+        self.floats.add(step, v);
+        self.present.insert(step);
     }
 }
 
@@ -191,15 +193,15 @@ impl<'q> Evaluator<'q> {
     ) -> Result<Frame<'q>, QueryError> {
         use Histograms::{Combined, Counted, Ignored};
         match plan.op {
-            AggregateOp::Sum => self.fold::<Sum>(plan, grid, Combined),
-            AggregateOp::Avg => self.fold::<KahanMean>(plan, grid, Combined),
-            AggregateOp::Count => self.fold::<Count>(plan, grid, Counted),
-            AggregateOp::Group => self.fold::<One>(plan, grid, Counted),
-            AggregateOp::Min => self.fold::<Min>(plan, grid, Ignored),
-            AggregateOp::Max => self.fold::<Max>(plan, grid, Ignored),
-            AggregateOp::Stddev => self.fold::<Deviation>(plan, grid, Ignored),
-            AggregateOp::Stdvar => self.fold::<Variance>(plan, grid, Ignored),
-            AggregateOp::Quantile => self.fold::<Quantile>(plan, grid, Ignored),
+            AggregateOp::Sum => self.fold::<Sums>(plan, grid, Combined),
+            AggregateOp::Avg => self.fold::<Vec<KahanMean>>(plan, grid, Combined),
+            AggregateOp::Count => self.fold::<Vec<Count>>(plan, grid, Counted),
+            AggregateOp::Group => self.fold::<Vec<One>>(plan, grid, Counted),
+            AggregateOp::Min => self.fold::<Vec<Min>>(plan, grid, Ignored),
+            AggregateOp::Max => self.fold::<Vec<Max>>(plan, grid, Ignored),
+            AggregateOp::Stddev => self.fold::<Vec<Deviation>>(plan, grid, Ignored),
+            AggregateOp::Stdvar => self.fold::<Vec<Option<Variance>>>(plan, grid, Ignored),
+            AggregateOp::Quantile => self.fold::<Vec<Quantile>>(plan, grid, Ignored),
             AggregateOp::CountValues => self.count_values(plan, grid),
             AggregateOp::Topk
             | AggregateOp::Bottomk
@@ -208,7 +210,7 @@ impl<'q> Evaluator<'q> {
         }
     }
 
-    fn fold<S: State>(
+    fn fold<A: Accumulator + Send>(
         &self,
         plan: &AggregatePlan,
         grid: Grid,
@@ -220,7 +222,7 @@ impl<'q> Evaluator<'q> {
             self.check_quantile_parameter(&q, span, grid);
             param = q;
         }
-        let mut fold = Fold::<S> {
+        let mut fold = Fold::<A> {
             evaluator: self,
             plan,
             grid,
@@ -239,7 +241,7 @@ impl<'q> Evaluator<'q> {
         &self,
         plan: &Plan,
         grid: Grid,
-        mut fold: impl FnMut(&Series) -> Result<(), QueryError>,
+        mut fold: impl FnMut(&Series) -> Result<(), QueryError> + Send,
     ) -> Result<(), QueryError> {
         match &plan.node {
             Node::Selector(selector) if !selector.smoothed => {
@@ -387,25 +389,32 @@ impl Extent {
 mod tests {
     use super::*;
 
-    fn result<S: State>(values: &[f64]) -> f64 {
-        let mut state = None;
+    fn result<A: Accumulator>(values: &[f64]) -> f64 {
+        let (mut one_by_one, mut runs) = (A::new(3), A::new(3));
         for v in values {
-            add_float::<S>(&mut state, *v);
+            one_by_one.add(1, *v);
+            runs.add_run(1, &[*v, *v]);
         }
-        state.unwrap().finish(0.5)
+        let result = one_by_one.finish(1, 0.5);
+        for step in 1..3 {
+            assert_eq!(runs.finish(step, 0.5).to_bits(), result.to_bits());
+        }
+        result
     }
 
     #[test]
     fn states() {
-        assert_eq!(result::<Sum>(&[1.0, 1e100, 1.0, -1e100]), 2.0);
-        assert_eq!(result::<Min>(&[f64::NAN, 2.0, 1.0, f64::NAN]), 1.0);
-        assert_eq!(result::<Max>(&[f64::NAN, 2.0, 1.0, f64::NAN]), 2.0);
-        assert!(result::<Max>(&[f64::NAN]).is_nan());
-        assert_eq!(result::<Count>(&[5.0, f64::NAN]), 2.0);
-        assert_eq!(result::<One>(&[5.0, 6.0]), 1.0);
-        assert_eq!(result::<Variance>(&[1.0, 3.0]), 1.0);
-        assert_eq!(result::<Deviation>(&[1.0, 5.0]), 2.0);
-        assert_eq!(result::<Quantile>(&[1.0, 5.0]), 3.0);
-        assert_eq!(result::<KahanMean>(&[1.0, 5.0]), 3.0);
+        assert_eq!(result::<Sums>(&[1.0, 1e100, 1.0, -1e100]), 2.0);
+        assert_eq!(result::<Sums>(&[f64::MAX, f64::MAX]), f64::INFINITY);
+        assert_eq!(result::<Vec<Min>>(&[f64::NAN, 2.0, 1.0, f64::NAN]), 1.0);
+        assert_eq!(result::<Vec<Max>>(&[f64::NAN, 2.0, 1.0, f64::NAN]), 2.0);
+        assert!(result::<Vec<Max>>(&[f64::NAN]).is_nan());
+        assert_eq!(result::<Vec<Count>>(&[5.0, f64::NAN]), 2.0);
+        assert_eq!(result::<Vec<One>>(&[5.0, 6.0]), 1.0);
+        assert_eq!(result::<Vec<Option<Variance>>>(&[1.0, 3.0]), 1.0);
+        assert_eq!(result::<Vec<Deviation>>(&[1.0, 5.0]), 2.0);
+        assert_eq!(result::<Vec<Quantile>>(&[1.0, 5.0]), 3.0);
+        assert_eq!(result::<Vec<KahanMean>>(&[1.0, 5.0]), 3.0);
+        assert_eq!(result::<Vec<KahanMean>>(&[f64::INFINITY]), f64::INFINITY);
     }
 }

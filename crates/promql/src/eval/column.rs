@@ -73,6 +73,24 @@ impl Column {
         Self::full(0, Vec::with_capacity(steps))
     }
 
+    /// Takes all values out, keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.values.clear();
+        self.present = None;
+    }
+
+    /// Makes room for values at `steps` steps, in an empty column.
+    pub(crate) fn reserve(&mut self, steps: usize) {
+        self.values.reserve_exact(steps.min(1 << 16));
+    }
+
+    /// Adds values from step `first` on without a gap, to an empty column.
+    #[inline]
+    pub(crate) fn fill(&mut self, first: usize, values: impl ExactSizeIterator<Item = f64>) {
+        self.first = first;
+        self.values.extend(values);
+    }
+
     /// Adds a value. Steps must increase from call to call.
     #[inline]
     pub(crate) fn push(&mut self, step: usize, value: f64) {
@@ -219,6 +237,12 @@ impl Series {
             drop_name,
             ..Self::default()
         }
+    }
+
+    /// Takes all values out, keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.floats.clear();
+        self.histograms.clear();
     }
 
     /// The value at a step.

@@ -1,15 +1,17 @@
 //! Groups of series by the labels of `by` and `without`.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hash as _, Hasher as _};
 
-use tsdb_model::{Labels, METRIC_NAME};
+use hashbrown::{DefaultHashBuilder, HashTable};
+use tsdb_model::{Label, Labels, METRIC_NAME};
 
 /// Puts label sets into groups, numbered in order of appearance.
 #[derive(Debug)]
 pub(super) struct Grouping<'a> {
     names: &'a [String],
     without: bool,
-    known: HashMap<Labels, usize>,
+    hasher: DefaultHashBuilder,
+    known: HashTable<usize>,
     labels: Vec<Labels>,
 }
 
@@ -19,37 +21,55 @@ impl<'a> Grouping<'a> {
         Self {
             names,
             without,
-            known: HashMap::new(),
+            hasher: DefaultHashBuilder::default(),
+            known: HashTable::new(),
             labels: Vec::new(),
         }
     }
 
     /// Number of the group of a label set.
     pub(super) fn group(&mut self, labels: &Labels) -> usize {
-        let labels = self.labels_of_group(labels);
-        if let Some(group) = self.known.get(&labels) {
+        if self.names.is_empty() && !self.without {
+            if self.labels.is_empty() {
+                self.labels.push(Labels::empty());
+            }
+            return 0;
+        }
+        let (names, without) = (self.names, self.without);
+        // Looked for label by label: the label set of the group is made for new ones only.
+        let kept = || labels.iter().filter(|l| keeps(names, without, *l));
+        let mut hasher = self.hasher.build_hasher();
+        kept().for_each(|l| l.hash(&mut hasher));
+        let hash = hasher.finish();
+        let groups = &self.labels;
+        if let Some(group) = self.known.find(hash, |g| groups[*g].iter().eq(kept())) {
             return *group;
         }
-        let group = self.labels.len();
-        self.known.insert(labels.clone(), group);
-        self.labels.push(labels);
+        let group = groups.len();
+        self.labels.push(Labels::from_sorted(kept()));
+        let (groups, hasher) = (&self.labels, &self.hasher);
+        self.known.insert_unique(hash, group, |g| {
+            let mut state = hasher.build_hasher();
+            groups[*g].iter().for_each(|l| l.hash(&mut state));
+            state.finish()
+        });
         group
-    }
-
-    fn labels_of_group(&self, labels: &Labels) -> Labels {
-        let listed = |name: &str| self.names.iter().any(|n| n == name);
-        if self.without {
-            labels.filter(|l| l.name != METRIC_NAME && !listed(l.name))
-        } else if self.names.is_empty() {
-            Labels::empty()
-        } else {
-            labels.filter(|l| listed(l.name))
-        }
     }
 
     /// Labels of the groups.
     pub(super) fn into_labels(self) -> Vec<Labels> {
         self.labels
+    }
+}
+
+/// True when a label is one of those that make the group.
+#[inline]
+fn keeps(names: &[String], without: bool, label: Label<'_>) -> bool {
+    let listed = names.iter().any(|n| n == label.name);
+    if without {
+        label.name != METRIC_NAME && !listed
+    } else {
+        listed
     }
 }
 

@@ -37,6 +37,7 @@ use crate::plan::{Node, Plan};
 use column::{Grid, Scalar, Series};
 use limits::{Charge, Limits};
 pub(crate) use matrix::range_series;
+pub(crate) use range_call::is_range_function;
 
 /// Series with the part of the budget they take.
 #[derive(Debug)]

@@ -43,7 +43,7 @@ enum RangeFunction {
 }
 
 /// True for the functions of range vectors.
-pub(super) fn is_range_function(name: &str) -> bool {
+pub(crate) fn is_range_function(name: &str) -> bool {
     matches!(
         name,
         "rate"

@@ -5,9 +5,10 @@ use tsdb_model::{
     HistogramSample, METRIC_NAME, MatchOp, Matcher, SelectHints, SeriesData, SeriesSet, is_stale,
 };
 
-use super::column::{Cell, Column, Grid, Series};
+use super::column::{Cell, Grid, Series};
 use super::samples::keep_stats;
 use super::source::{ReadMemory, SeriesSource};
+use super::windows::WindowCache;
 use super::{Evaluator, Frame};
 use crate::ast::Span;
 use crate::error::QueryError;
@@ -215,30 +216,75 @@ pub(super) fn one_metric_name(matchers: &[Matcher]) -> bool {
         .any(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal && !m.value.is_empty())
 }
 
+/// What one thread keeps from series to series.
+#[derive(Default)]
+pub(super) struct InstantMemory {
+    data: SeriesData,
+    rows: WindowCache<Rows>,
+}
+
+/// The newest row of a column of times at each of the steps from `first` on, up to the last step
+/// that has one.
+#[derive(Debug, Default)]
+struct Rows {
+    first: usize,
+    rows: Vec<u32>,
+}
+
+/// Stands for no row.
+const NONE: u32 = u32::MAX;
+
 impl SeriesSource for InstantSource<'_, '_> {
-    type Memory = SeriesData;
+    type Memory = InstantMemory;
 
     fn len(&self) -> usize {
         self.set.len()
     }
 
-    fn make(&self, index: usize, data: &mut SeriesData) -> Result<Series, QueryError> {
-        self.set.read(index, data).map_err(QueryError::Storage)?;
-        let mut series = Series::new(self.set.labels(index), false);
+    fn make(
+        &self,
+        index: usize,
+        memory: &mut InstantMemory,
+        series: &mut Series,
+    ) -> Result<(), QueryError> {
+        let data = &mut memory.data;
+        if self.grid.steps == 1 {
+            self.set.read_newest(index, data)
+        } else {
+            self.set.read(index, data)
+        }
+        .map_err(QueryError::Storage)?;
+        if data.values.is_empty() && data.histograms.is_empty() {
+            return Ok(());
+        }
         if self.selector.stats_only {
             keep_stats(&mut data.histograms);
         }
-        if data.histograms.is_empty() {
-            self.floats(data, &mut series)?;
+        if !data.histograms.is_empty() {
+            series.labels = self.set.labels(index);
+            self.floats_and_histograms(data, series)?;
+        } else if self.grid.steps == 1 {
+            let row = self.newest_row(data.times(), 0);
+            if let Some(row) = row.filter(|row| !is_stale(data.values[*row])) {
+                series.floats.push(0, self.pick(data, row));
+            }
         } else {
-            self.floats_and_histograms(data, &mut series)?;
+            self.floats(data, &mut memory.rows, series)?;
+        }
+        if !series.is_empty() {
+            series.drop_name = false;
+            series.labels = self.set.labels(index);
         }
         self.evaluator.limits.count_read(series.samples() as u64);
-        Ok(series)
+        Ok(())
     }
 
     fn may_collide(&self) -> bool {
         false
+    }
+
+    fn weight(&self) -> usize {
+        1 + self.grid.steps / 512
     }
 }
 
@@ -277,35 +323,66 @@ impl InstantSource<'_, '_> {
         usize::try_from((before + step - 1).div_euclid(step)).unwrap_or(0)
     }
 
-    fn floats(&self, data: &SeriesData, series: &mut Series) -> Result<(), QueryError> {
-        let times = data.times();
+    /// The newest row that counts at a step.
+    fn newest_row(&self, times: &[i64], step: usize) -> Option<usize> {
+        let time = self.time(step);
+        let row = times.partition_point(|t| *t <= time).checked_sub(1)?;
+        (times[row] > time.saturating_sub(self.evaluator.lookback)).then_some(row)
+    }
+
+    /// The rows of all steps.
+    fn rows(&self, times: &[i64]) -> Result<Rows, QueryError> {
         let Some(first) = times.first() else {
-            return Ok(());
+            return Ok(Rows {
+                first: 0,
+                rows: Vec::new(),
+            });
         };
         let lookback = self.evaluator.lookback;
         let first = self.first_step(*first);
         let mut next = times.partition_point(|t| *t <= self.time(first));
-        let mut out = Column::with_capacity(self.grid.steps.min(1 << 16));
+        let mut rows = Vec::with_capacity(self.grid.steps.saturating_sub(first));
         for step in first..self.grid.steps {
             self.check(step)?;
             let time = self.time(step);
             while times.get(next).is_some_and(|t| *t <= time) {
                 next += 1;
             }
-            let Some(row) = next.checked_sub(1) else {
-                continue;
-            };
-            if times[row] <= time.saturating_sub(lookback) {
-                if next == times.len() {
-                    break;
-                }
-                continue;
+            let row = next.checked_sub(1);
+            let row = row.filter(|row| times[*row] > time.saturating_sub(lookback));
+            if row.is_none() && next == times.len() {
+                break;
             }
-            if !is_stale(data.values[row]) {
+            rows.push(row.map_or(NONE, |row| row as u32));
+        }
+        Ok(Rows { first, rows })
+    }
+
+    fn floats(
+        &self,
+        data: &SeriesData,
+        known: &mut WindowCache<Rows>,
+        series: &mut Series,
+    ) -> Result<(), QueryError> {
+        let key = (&data.timestamps, data.first_row, data.values.len());
+        let rows = known.try_get(key, self.grid.steps, || self.rows(data.times()))?;
+        let out = &mut series.floats;
+        out.reserve(self.grid.steps);
+        let whole = data.no_stale && !rows.rows.contains(&NONE);
+        if whole && self.pick == Pick::Value {
+            let values = data.values.as_slice();
+            let values = rows.rows.iter().map(|row| values[*row as usize]);
+            out.fill(rows.first, values);
+            return Ok(());
+        }
+        for (step, row) in (rows.first..).zip(&rows.rows) {
+            let row = *row as usize;
+            if let Some(value) = data.values.get(row)
+                && !is_stale(*value)
+            {
                 out.push(step, self.pick(data, row));
             }
         }
-        series.floats = out;
         Ok(())
     }
 
@@ -339,7 +416,8 @@ impl InstantSource<'_, '_> {
             let histogram = histogram.filter(|h| h.timestamp_ms >= float_time);
             if let Some(h) = histogram {
                 if h.timestamp_ms > oldest && !is_stale(h.histogram.sum) {
-                    series.push(step, self.pick_histogram(h, &series.labels)?);
+                    let cell = self.pick_histogram(h, &series.labels)?;
+                    series.push(step, cell);
                 }
             } else if let Some(row) = float
                 && float_time > oldest

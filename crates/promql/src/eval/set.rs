@@ -19,6 +19,21 @@ impl Presence {
         self.0[step / 64] |= 1 << (step % 64);
     }
 
+    /// Marks the steps `first..first + count`.
+    pub(super) fn insert_run(&mut self, first: usize, count: usize) {
+        let end = first + count;
+        if self.0.len() < end.div_ceil(64) {
+            self.0.resize(end.div_ceil(64), 0);
+        }
+        let mut step = first;
+        while step < end {
+            let (word, bit) = (step / 64, step % 64);
+            let bits = (64 - bit).min(end - step);
+            self.0[word] |= (u64::MAX >> (64 - bits)) << bit;
+            step += bits;
+        }
+    }
+
     /// True when the step is marked.
     pub(super) fn contains(&self, step: usize) -> bool {
         self.0
@@ -28,8 +43,12 @@ impl Presence {
 
     /// Marks all steps at which a series has a value.
     pub(super) fn insert_all(&mut self, series: &Series) {
-        for (step, _) in series.floats.iter() {
-            self.insert(step);
+        if let Some((first, values)) = series.floats.run() {
+            self.insert_run(first, values.len());
+        } else {
+            for (step, _) in series.floats.iter() {
+                self.insert(step);
+            }
         }
         for (step, _) in &series.histograms {
             self.insert(*step);
@@ -95,4 +114,27 @@ fn keep(mut series: Series, wanted: impl Fn(usize) -> bool) -> Series {
     }
     series.histograms.retain(|(step, _)| wanted(*step));
     series
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs() {
+        for first in [0, 1, 63, 64, 65, 130] {
+            for count in [0, 1, 2, 63, 64, 65, 200] {
+                let mut one_by_one = Presence::default();
+                let mut at_once = Presence::default();
+                for step in first..first + count {
+                    one_by_one.insert(step);
+                }
+                at_once.insert_run(first, count);
+                for step in 0..400 {
+                    assert_eq!(at_once.contains(step), one_by_one.contains(step));
+                }
+                assert_eq!(at_once.count(), count);
+            }
+        }
+    }
 }

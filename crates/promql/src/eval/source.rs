@@ -1,9 +1,8 @@
 //! Series made one after the other, so that aggregations need not hold them all; many of them on
 //! several threads.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::column::Series;
 use super::samples::Scratch;
@@ -18,11 +17,19 @@ pub(super) trait SeriesSource: Sync {
     /// Number of series, those included that will turn out to have no values.
     fn len(&self) -> usize;
 
-    /// Makes series `index`.
-    fn make(&self, index: usize, memory: &mut Self::Memory) -> Result<Series, QueryError>;
+    /// Makes series `index` in `out`, which has no values.
+    fn make(
+        &self,
+        index: usize,
+        memory: &mut Self::Memory,
+        out: &mut Series,
+    ) -> Result<(), QueryError>;
 
     /// Series may come out with equal labels.
     fn may_collide(&self) -> bool;
+
+    /// How much work a series is, in units of a few microseconds.
+    fn weight(&self) -> usize;
 }
 
 /// What every source needs in memory.
@@ -32,42 +39,152 @@ pub(super) struct ReadMemory<T> {
     pub(super) other: T,
 }
 
-/// Series one thread takes at a time, and fewest that are worth a second thread.
+/// Work one thread takes at a time, and least work that is worth a second thread.
 const BATCH: usize = if cfg!(test) { 3 } else { 64 };
-const PARALLEL: usize = if cfg!(test) { 4 } else { 2048 };
+const PARALLEL: usize = if cfg!(test) { 4 } else { 1024 };
 
-/// Batches per thread that are held at a time.
-const WAVE: usize = 2;
+/// Batches that may be made ahead of the one that is waited for, for each thread.
+const AHEAD: usize = 4;
+
+/// Series made, with the memory of earlier ones.
+#[derive(Default)]
+struct Batch {
+    series: Vec<Series>,
+    used: usize,
+}
+
+impl Batch {
+    /// A series to be made; it becomes part of the batch with [`Self::keep`].
+    fn next(&mut self) -> &mut Series {
+        if self.used == self.series.len() {
+            self.series.push(Series::default());
+        }
+        let next = &mut self.series[self.used];
+        next.clear();
+        next
+    }
+
+    /// Keeps the series that [`Self::next`] gave, if it has values.
+    fn keep(&mut self) {
+        let made = self.series.get(self.used);
+        self.used += usize::from(made.is_some_and(|s| !s.is_empty()));
+    }
+}
+
+/// Batches on their way from the threads that make them to the one function that takes them in
+/// order.
+struct Belt<F> {
+    state: Mutex<State>,
+    moved: Condvar,
+    fold: Mutex<F>,
+    count: usize,
+    ahead: usize,
+}
+
+#[derive(Default)]
+struct State {
+    next_to_make: usize,
+    next_to_fold: usize,
+    ready: BTreeMap<usize, Batch>,
+    spare: Vec<Batch>,
+    /// Some thread is folding.
+    folding: bool,
+    /// No more batches are begun.
+    stopped: bool,
+    /// The failure that came first in the order of batches.
+    error: Option<(usize, QueryError)>,
+}
+
+impl State {
+    fn fail(&mut self, batch: usize, error: QueryError) {
+        self.stopped = true;
+        if self.error.as_ref().is_none_or(|(first, _)| batch < *first) {
+            self.error = Some((batch, error));
+        }
+    }
+}
+
+impl<F: FnMut(&mut Series) -> Result<(), QueryError>> Belt<F> {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A batch to be made, and memory for it.
+    fn begin(&self) -> Option<(usize, Batch)> {
+        let mut state = self.lock();
+        loop {
+            if state.stopped || state.next_to_make == self.count {
+                return None;
+            }
+            if state.next_to_make < state.next_to_fold + self.ahead {
+                break;
+            }
+            state = self
+                .moved
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let batch = state.next_to_make;
+        state.next_to_make += 1;
+        Some((batch, state.spare.pop().unwrap_or_default()))
+    }
+
+    /// Hands a batch on; folds what is due unless another thread does.
+    fn done(&self, number: usize, batch: Batch) {
+        let mut state = self.lock();
+        state.ready.insert(number, batch);
+        if state.folding {
+            return;
+        }
+        state.folding = true;
+        while !state.stopped
+            && let next = state.next_to_fold
+            && let Some(mut batch) = state.ready.remove(&next)
+        {
+            drop(state);
+            let mut fold = self.fold.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = batch.series.iter_mut().take(batch.used);
+            let result = made.into_iter().try_for_each(&mut *fold);
+            drop(fold);
+            batch.used = 0;
+            state = self.lock();
+            state.next_to_fold += 1;
+            state.spare.push(batch);
+            if let Err(error) = result {
+                state.fail(next, error);
+            }
+            self.moved.notify_all();
+        }
+        state.folding = false;
+    }
+}
+
+/// Sends everybody home when its thread panics, so that nobody waits for it.
+struct OnPanic<'b, F>(&'b Belt<F>);
+
+impl<F> Drop for OnPanic<'_, F> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.stopped = true;
+            self.0.moved.notify_all();
+        }
+    }
+}
 
 impl<'q> Evaluator<'q> {
     /// All series of a source, in its order.
     pub(super) fn collect<S: SeriesSource>(&self, source: &S) -> Result<Frame<'q>, QueryError> {
         let mut frame = self.empty();
-        if self.threads > 1 && source.len() >= PARALLEL {
-            let all = 0..source.len().div_ceil(BATCH);
-            let batches = self.batches(source, all, |series: Vec<Series>| {
-                let samples = series.iter().map(Series::samples).sum();
-                Ok((series, self.limits.hold(samples)?))
-            })?;
-            for (series, charge) in batches {
-                frame.series.extend(series);
-                drop(charge);
-            }
-            frame
-                .charge
-                .set(frame.series.iter().map(Series::samples).sum())?;
-        } else {
-            let mut memory = S::Memory::default();
-            for index in 0..source.len() {
-                self.limits.check()?;
-                let series = source.make(index, &mut memory)?;
-                if !series.is_empty() {
-                    frame.charge.add(series.samples())?;
-                    frame.series.push(series);
-                }
-            }
+        self.make_all(source, |series| {
+            frame.charge.add(series.samples())?;
+            frame.series.push(std::mem::take(series));
+            Ok(())
+        })?;
+        let collide = !self.options.delayed_name_removal && source.may_collide();
+        if collide && unite::has_duplicates(frame.series.iter().map(|s| &s.labels)) {
+            return Err(same_labels());
         }
-        self.check_unique(source, &frame.series)?;
         Ok(frame)
     }
 
@@ -75,108 +192,82 @@ impl<'q> Evaluator<'q> {
     pub(super) fn for_each<S: SeriesSource>(
         &self,
         source: &S,
-        mut fold: impl FnMut(&Series) -> Result<(), QueryError>,
+        mut fold: impl FnMut(&Series) -> Result<(), QueryError> + Send,
     ) -> Result<(), QueryError> {
         let collide = !self.options.delayed_name_removal && source.may_collide();
         let mut labels = Vec::new();
-        let mut take = |series: Series| -> Result<(), QueryError> {
-            fold(&series)?;
+        self.make_all(source, |series| {
+            fold(series)?;
             if collide {
-                labels.push(series.labels);
+                labels.push(series.labels.clone());
             }
             Ok(())
-        };
-        if self.threads > 1 && source.len() >= PARALLEL {
-            let count = source.len().div_ceil(BATCH);
-            let wave = self.threads * WAVE;
-            for first in (0..count).step_by(wave) {
-                let batches = first..count.min(first + wave);
-                for series in self.batches(source, batches, Ok)?.into_iter().flatten() {
-                    take(series)?;
-                }
-            }
-        } else {
-            let mut memory = S::Memory::default();
-            for index in 0..source.len() {
-                self.limits.check()?;
-                let series = source.make(index, &mut memory)?;
-                if !series.is_empty() {
-                    take(series)?;
-                }
-            }
-        }
+        })?;
         if unite::has_duplicates(labels.iter()) {
             return Err(same_labels());
         }
         Ok(())
     }
 
-    fn check_unique<S: SeriesSource>(
+    /// Makes all series that have values, on all threads, and hands them to `fold` in order.
+    fn make_all<S: SeriesSource>(
         &self,
         source: &S,
-        series: &[Series],
+        mut fold: impl FnMut(&mut Series) -> Result<(), QueryError> + Send,
     ) -> Result<(), QueryError> {
-        let collide = !self.options.delayed_name_removal && source.may_collide();
-        if collide && unite::has_duplicates(series.iter().map(|s| &s.labels)) {
-            return Err(same_labels());
-        }
-        Ok(())
-    }
-
-    /// Makes the series of some batches on all threads and answers what `reduce` made of each
-    /// batch, in order. Where batches begin does not depend on the number of threads.
-    fn batches<S: SeriesSource, R: Send>(
-        &self,
-        source: &S,
-        batches: Range<usize>,
-        reduce: impl Fn(Vec<Series>) -> Result<R, QueryError> + Sync,
-    ) -> Result<Vec<R>, QueryError> {
-        let next = AtomicUsize::new(batches.start);
-        let failed = AtomicBool::new(false);
-        let done: Mutex<Vec<(usize, Result<R, QueryError>)>> = Mutex::new(Vec::new());
-        let work = || {
+        let weight = source.weight().max(1);
+        if self.threads < 2 || source.len() < 2 || source.len() * weight < PARALLEL {
             let mut memory = S::Memory::default();
-            loop {
-                let batch = next.fetch_add(1, Ordering::Relaxed);
-                if batch >= batches.end || failed.load(Ordering::Relaxed) {
-                    return;
+            let mut series = Series::default();
+            for index in 0..source.len() {
+                self.limits.check()?;
+                series.clear();
+                source.make(index, &mut memory, &mut series)?;
+                if !series.is_empty() {
+                    fold(&mut series)?;
                 }
-                let result = self
-                    .make_batch(source, batch, &mut memory)
-                    .and_then(&reduce);
-                if result.is_err() {
-                    failed.store(true, Ordering::Relaxed);
+            }
+            return Ok(());
+        }
+        let size = (BATCH / weight).max(1);
+        let count = source.len().div_ceil(size);
+        let belt = Belt {
+            state: Mutex::default(),
+            moved: Condvar::new(),
+            fold: Mutex::new(fold),
+            count,
+            ahead: AHEAD * self.threads,
+        };
+        let work = || {
+            let _guard = OnPanic(&belt);
+            let mut memory = S::Memory::default();
+            while let Some((number, mut batch)) = belt.begin() {
+                let end = source.len().min((number + 1) * size);
+                let made = (number * size..end).try_for_each(|index| {
+                    self.limits.check()?;
+                    source.make(index, &mut memory, batch.next())?;
+                    batch.keep();
+                    Ok(())
+                });
+                match made {
+                    Ok(()) => belt.done(number, batch),
+                    Err(error) => {
+                        belt.lock().fail(number, error);
+                        belt.moved.notify_all();
+                    }
                 }
-                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                done.push((batch, result));
             }
         };
         std::thread::scope(|scope| {
-            for _ in 1..self.threads.min(batches.len()) {
+            for _ in 1..self.threads.min(count) {
                 scope.spawn(work);
             }
             work();
         });
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_by_key(|(batch, _)| *batch);
-        done.into_iter().map(|(_, result)| result).collect()
-    }
-
-    fn make_batch<S: SeriesSource>(
-        &self,
-        source: &S,
-        batch: usize,
-        memory: &mut S::Memory,
-    ) -> Result<Vec<Series>, QueryError> {
-        let end = source.len().min((batch + 1) * BATCH);
-        let mut out = Vec::with_capacity(end - batch * BATCH);
-        for index in batch * BATCH..end {
-            self.limits.check()?;
-            let series = source.make(index, memory)?;
-            if !series.is_empty() {
-                out.push(series);
-            }
+        let state = belt.state.into_inner();
+        match state.unwrap_or_else(PoisonError::into_inner).error {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
         }
-        Ok(out)
     }
 }

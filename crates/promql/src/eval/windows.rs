@@ -66,13 +66,17 @@ impl WindowGrid {
 }
 
 /// Most steps whose windows are kept.
-const CACHED_STEPS: usize = 1 << 20;
+const CACHED_STEPS: usize = 1 << 17;
+
+/// A column of times, and which of its rows count.
+type Key<'a> = (&'a Arc<Vec<i64>>, usize, usize);
 
 /// Windows of columns of times that many series share.
 #[derive(Debug, Default)]
 pub(super) struct WindowCache<T> {
-    // By address; the column is kept alive with it, so that the address stays its own.
-    known: HashMap<usize, (Arc<Vec<i64>>, Arc<T>)>,
+    // By address and rows; the column is kept alive with it, so that the address stays its own.
+    known: HashMap<(usize, usize, usize), (Arc<Vec<i64>>, Arc<T>)>,
+    last: Option<((usize, usize, usize), Arc<T>)>,
 }
 
 impl<T> WindowCache<T> {
@@ -83,16 +87,38 @@ impl<T> WindowCache<T> {
         steps: usize,
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
-        let address = Arc::as_ptr(times) as usize;
-        if let Some((_, known)) = self.known.get(&address) {
-            return known.clone();
+        let made: Result<_, std::convert::Infallible> =
+            self.try_get((times, 0, times.len()), steps, || Ok(make()));
+        match made {
+            Ok(made) => made,
+        }
+    }
+
+    /// The same for some rows of a column.
+    pub(super) fn try_get<E>(
+        &mut self,
+        (times, first, count): Key<'_>,
+        steps: usize,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Arc<T>, E> {
+        let key = (Arc::as_ptr(times) as usize, first, count);
+        if let Some((known, made)) = &self.last
+            && *known == key
+        {
+            return Ok(made.clone());
+        }
+        if let Some((_, made)) = self.known.get(&key) {
+            self.last = Some((key, made.clone()));
+            return Ok(made.clone());
         }
         if self.known.len().saturating_mul(steps) >= CACHED_STEPS {
             self.known.clear();
+            self.last = None;
         }
-        let made = Arc::new(make());
-        self.known.insert(address, (times.clone(), made.clone()));
-        made
+        let made = Arc::new(make()?);
+        self.known.insert(key, (times.clone(), made.clone()));
+        self.last = Some((key, made.clone()));
+        Ok(made)
     }
 }
 

@@ -35,6 +35,15 @@ pub struct KahanMean {
 }
 
 impl KahanMean {
+    /// The mean of no numbers: only to be added to.
+    pub const NONE: Self = Self {
+        // Leaves what is added as it is, -0 included.
+        value: -0.0,
+        compensation: 0.0,
+        count: 0.0,
+        incremental: false,
+    };
+
     /// The mean of one number.
     pub fn new(first: f64) -> Self {
         Self {
@@ -46,11 +55,13 @@ impl KahanMean {
     }
 
     /// Takes one more number in.
+    #[inline]
     pub fn add(&mut self, v: f64) {
         self.count += 1.0;
         if !self.incremental {
             let (sum, compensation) = increment(v, self.value, self.compensation);
-            if !sum.is_infinite() {
+            // One number is its own sum, infinite or not.
+            if !sum.is_infinite() || self.count == 1.0 {
                 (self.value, self.compensation) = (sum, compensation);
                 return;
             }
@@ -90,9 +101,13 @@ mod tests {
 
     fn mean(values: &[f64]) -> f64 {
         let mut mean = KahanMean::new(values[0]);
+        let mut from_none = KahanMean::NONE;
+        from_none.add(values[0]);
         for v in &values[1..] {
             mean.add(*v);
+            from_none.add(*v);
         }
+        assert_eq!(mean.value().to_bits(), from_none.value().to_bits());
         mean.value()
     }
 

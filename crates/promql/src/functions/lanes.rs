@@ -4,6 +4,7 @@
 
 use super::kahan::increment;
 use super::over_time::avg_floats;
+use super::regression::line;
 
 /// Windows that are worked on side by side.
 pub(crate) const LANES: usize = 8;
@@ -13,8 +14,7 @@ pub(crate) type Rows = (usize, usize);
 
 /// Sums with what rounding took from them.
 fn sums(values: &[f64], windows: &[Rows; LANES]) -> [(f64, f64); LANES] {
-    let shortest = windows.iter().map(|(from, to)| to - from).min();
-    let shortest = shortest.unwrap_or(0);
+    let shortest = shortest(windows);
     let parts = windows.map(|(from, _)| &values[from..from + shortest]);
     let mut sum = [0.0; LANES];
     let mut compensation = [0.0; LANES];
@@ -56,10 +56,93 @@ pub(crate) fn avg(values: &[f64], windows: &[Rows; LANES]) -> [f64; LANES] {
     })
 }
 
+/// Length of the shortest window.
+fn shortest(windows: &[Rows; LANES]) -> usize {
+    windows
+        .iter()
+        .map(|(from, to)| to - from)
+        .min()
+        .unwrap_or(0)
+}
+
+/// `stdvar_over_time` of the windows; NaN for those that are empty.
+pub(crate) fn variance(values: &[f64], windows: &[Rows; LANES]) -> [f64; LANES] {
+    /// Adds the value in each lane that is number `count` of its window.
+    #[derive(Clone, Copy, Default)]
+    struct Welford {
+        mean: (f64, f64),
+        squares: (f64, f64),
+    }
+    impl Welford {
+        #[inline(always)]
+        fn add(&mut self, v: f64, count: f64) {
+            let delta = v - (self.mean.0 + self.mean.1);
+            self.mean = increment(delta / count, self.mean.0, self.mean.1);
+            let square = delta * (v - (self.mean.0 + self.mean.1));
+            self.squares = increment(square, self.squares.0, self.squares.1);
+        }
+    }
+    let shortest = shortest(windows);
+    let parts = windows.map(|(from, _)| &values[from..from + shortest]);
+    let mut lanes = [Welford::default(); LANES];
+    #[expect(clippy::needless_range_loop, reason = "goes through all parts at once")]
+    for row in 0..shortest {
+        let count = (row + 1) as f64;
+        for lane in 0..LANES {
+            lanes[lane].add(parts[lane][row], count);
+        }
+    }
+    std::array::from_fn(|lane| {
+        let (from, to) = windows[lane];
+        let mut state = lanes[lane];
+        for (v, count) in values[from + shortest..to].iter().zip(shortest + 1..) {
+            state.add(*v, count as f64);
+        }
+        (state.squares.0 + state.squares.1) / (to - from) as f64
+    })
+}
+
+/// Slope per second and value at `at` of the straight line that fits the windows best; `times` and
+/// `at` are whole milliseconds. Of no meaning for windows of less than two samples.
+pub(crate) fn regression(
+    times: &[f64],
+    values: &[f64],
+    windows: &[Rows; LANES],
+    at: &[f64; LANES],
+) -> [(f64, f64); LANES] {
+    type Sums = [(f64, f64); 4];
+    #[inline(always)]
+    fn add(sums: &mut Sums, time: f64, at: f64, y: f64) {
+        let x = (time - at) / 1e3;
+        for (sum, v) in sums.iter_mut().zip([x, y, x * y, x * x]) {
+            *sum = increment(v, sum.0, sum.1);
+        }
+    }
+    let shortest = shortest(windows);
+    let y = windows.map(|(from, _)| &values[from..from + shortest]);
+    let t = windows.map(|(from, _)| &times[from..from + shortest]);
+    let mut lanes = [[(0.0, 0.0); 4]; LANES];
+    for row in 0..shortest {
+        for lane in 0..LANES {
+            add(&mut lanes[lane], t[lane][row], at[lane], y[lane][row]);
+        }
+    }
+    std::array::from_fn(|lane| {
+        let (from, to) = windows[lane];
+        let mut sums = lanes[lane];
+        for row in from + shortest..to {
+            add(&mut sums, times[row], at[lane], values[row]);
+        }
+        line(&values[from..to], sums.map(|(sum, rest)| sum + rest))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::functions::over_time::sum_floats;
+    use crate::functions::quantile::variance_over_time;
+    use crate::functions::regression::linear_regression;
     use proptest::prelude::*;
 
     proptest! {
@@ -78,10 +161,18 @@ mod tests {
             let windows = windows.map(|(from, len)| (from, from + len));
             let same = |a: f64, b: f64| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan();
             let (sums, means) = (sum(&values, &windows), avg(&values, &windows));
+            let variances = variance(&values, &windows);
+            let times: Vec<i64> = (0..40).map(|i| 1_700_000_000_000 + i * 15_003).collect();
+            let milliseconds: Vec<f64> = times.iter().map(|t| *t as f64).collect();
+            let at: [i64; LANES] = std::array::from_fn(|lane| times[windows[lane].1 - 1] + 77);
+            let lines = regression(&milliseconds, &values, &windows, &at.map(|t| t as f64));
             for (lane, (from, to)) in windows.into_iter().enumerate() {
                 let part = &values[from..to];
                 prop_assert!(same(sums[lane], sum_floats(part)));
                 prop_assert!(same(means[lane], avg_floats(part).unwrap()));
+                prop_assert!(same(variances[lane], variance_over_time(part.iter().copied())));
+                let line = linear_regression(&times[from..to], part, at[lane]);
+                prop_assert!(same(lines[lane].0, line.0) && same(lines[lane].1, line.1));
             }
         }
     }

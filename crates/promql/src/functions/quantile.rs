@@ -17,17 +17,39 @@ pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    let rank = q * (values.len() - 1) as f64;
-    let weight = rank - rank.floor();
-    let (_, lower, above) = values.select_nth_unstable_by(rank.floor() as usize, nan_first);
+    let (rank, weight) = rank(q, values.len());
+    let (_, lower, above) = values.select_nth_unstable_by(rank, nan_first);
     let lower = *lower;
     let upper = above.iter().copied().min_by(nan_first).unwrap_or(lower);
     lower * (1.0 - weight) + upper * weight
 }
 
+/// Of `len` sorted values the one below the quantile, and how far above it that lies.
+fn rank(q: f64, len: usize) -> (usize, f64) {
+    let rank = q * (len - 1) as f64;
+    (rank.floor() as usize, rank - rank.floor())
+}
+
+/// [`quantile`] of values in the order of [`nan_first`].
+pub(super) fn quantile_of_sorted(q: f64, values: &[f64]) -> f64 {
+    if values.is_empty() || q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    let (rank, weight) = rank(q, values.len());
+    let lower = values[rank];
+    let upper = values.get(rank + 1).copied().unwrap_or(lower);
+    lower * (1.0 - weight) + upper * weight
+}
+
 /// Ascending order with NaN in front.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what sorting hands over")]
-fn nan_first(a: &f64, b: &f64) -> Ordering {
+pub(super) fn nan_first(a: &f64, b: &f64) -> Ordering {
     a.partial_cmp(b)
         .unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
 }

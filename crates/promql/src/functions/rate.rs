@@ -77,6 +77,18 @@ impl Spacing {
         self
     }
 
+    /// False when [`Self::limited_by_zero`] surely changes nothing. Cheaper than that, and on the
+    /// safe side: what is close to the limit, or to the ends of what floats can tell, may change.
+    #[inline]
+    pub(crate) fn may_reach_zero(&self, first: f64, increase: f64) -> bool {
+        const MARGIN: f64 = 1.0 + 1e-9;
+        if !(increase > 0.0 && first >= 0.0) {
+            return false;
+        }
+        let surely_not = self.sampled * first >= self.to_start * increase * MARGIN;
+        !(surely_not && increase > 1e-200 && first < 1e200)
+    }
+
     /// What the increase between the samples is multiplied by.
     #[inline]
     pub(crate) fn factor(&self, range_seconds: f64, per_second: bool) -> f64 {
@@ -375,6 +387,27 @@ pub(crate) fn instant(w: &Window<'_>, rate: bool, notes: &mut WindowNotes) -> Op
         _ => {
             notes.mixed_types = true;
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_cannot_reach_zero_is_not_limited(
+            first in prop_oneof![0.0..1e6, Just(0.0), Just(5e-324), Just(1e300), -5.0..5.0],
+            increase in prop_oneof![0.0..1e6, Just(5e-324), Just(1e-310), Just(1e300), -5.0..5.0],
+            times in (0i64..1000, 0i64..100_000, 1usize..9, 0i64..1000),
+        ) {
+            let (before, length, count, after) = times;
+            let spacing = Spacing::new(before, before + length, count, 0, before + length + after);
+            let spacing = spacing.limited();
+            let limited = spacing.limited_by_zero(first, increase);
+            prop_assert!(limited == spacing || spacing.may_reach_zero(first, increase));
         }
     }
 }

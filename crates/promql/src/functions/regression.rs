@@ -10,15 +10,7 @@ fn enough_floats(w: &Window<'_>, notes: &mut WindowNotes) -> bool {
 }
 
 /// Slope per second and value at `at` (milliseconds) of the straight line that fits best.
-fn linear_regression(times: &[i64], values: &[f64], at: i64) -> (f64, f64) {
-    let first = values[0];
-    if values.iter().all(|v| *v == first) {
-        return if first.is_infinite() {
-            (f64::NAN, f64::NAN)
-        } else {
-            (0.0, first)
-        };
-    }
+pub(super) fn linear_regression(times: &[i64], values: &[f64], at: i64) -> (f64, f64) {
     let [mut sum_x, mut sum_y, mut sum_xy, mut sum_xx] = [KahanSum::default(); 4];
     for (time, y) in times.iter().zip(values) {
         let x = (time - at) as f64 / 1e3;
@@ -27,10 +19,24 @@ fn linear_regression(times: &[i64], values: &[f64], at: i64) -> (f64, f64) {
         sum_xy.add(x * y);
         sum_xx.add(x * x);
     }
+    line(values, [sum_x, sum_y, sum_xy, sum_xx].map(|s| s.value()))
+}
+
+/// The line by the sums of x, y, xy and xx.
+pub(super) fn line(values: &[f64], [x, y, xy, xx]: [f64; 4]) -> (f64, f64) {
+    let Some(first) = values.first() else {
+        return (f64::NAN, f64::NAN);
+    };
+    if values.iter().all(|v| v == first) {
+        return if first.is_infinite() {
+            (f64::NAN, f64::NAN)
+        } else {
+            (0.0, *first)
+        };
+    }
     let n = values.len() as f64;
-    let (x, y) = (sum_x.value(), sum_y.value());
-    let covariance = sum_xy.value() - x * y / n;
-    let variance = sum_xx.value() - x * x / n;
+    let covariance = xy - x * y / n;
+    let variance = xx - x * x / n;
     let slope = covariance / variance;
     (slope, y / n - slope * x / n)
 }

@@ -113,6 +113,14 @@ impl Series {
         self.rare.as_ref().map(|r| &r.histograms)
     }
 
+    /// The newest sample of a series that has floats only, all of them to be seen by everyone.
+    pub(crate) fn plain_newest(&self) -> Option<(i64, f64)> {
+        if self.rare.is_some() {
+            return None;
+        }
+        self.floats.newest()
+    }
+
     /// Time of the newest sample.
     pub(crate) fn max_t(&self) -> Option<i64> {
         self.floats

@@ -491,8 +491,48 @@ fn flags_tell_the_truth_and_memory_is_reused() {
     set.read(0, &mut data).unwrap();
     assert_eq!(
         (held.len(), Arc::ptr_eq(&held, &data.timestamps)),
-        (2, false)
+        (2, true)
     );
+    // Whoever holds times keeps them as they are.
+    let all = querier
+        .select(&hints(0, 10), &[Matcher::equal("__name__", "up")])
+        .unwrap();
+    all.read(0, &mut data).unwrap();
+    assert_eq!(
+        (held.as_slice(), data.times()),
+        (&[2, 3][..], &[1, 2, 3][..])
+    );
+}
+
+#[test]
+fn the_newest_sample_is_the_last_of_all() {
+    let dir = FaultDir::default();
+    let db = open(&dir);
+    put(&db, &name("x"), &[(1, 1.0), (2, 4.0), (3, 9.0)]);
+    let newest = |querier: &dyn tsdb_model::Querier, range: (i64, i64)| {
+        let set = querier
+            .select(&hints(range.0, range.1), &[Matcher::equal("__name__", "x")])
+            .unwrap();
+        let mut data = SeriesData::default();
+        if set.is_empty() {
+            return None;
+        }
+        set.read_newest(0, &mut data).unwrap();
+        assert_eq!(data.times().len(), data.values.len());
+        Some((*data.times().last()?, *data.values.last()?))
+    };
+    let before = db.querier(0, 100).unwrap();
+    assert_eq!(newest(&*before, (0, 10)), Some((3, 9.0)));
+    assert_eq!(newest(&*before, (0, 2)), Some((2, 4.0)));
+    assert_eq!(newest(&*before, (4, 10)), None);
+    put(&db, &name("x"), &[(4, 16.0)]);
+    assert_eq!(newest(&*before, (0, 10)), Some((3, 9.0)));
+    let after = db.querier(0, 100).unwrap();
+    assert_eq!(newest(&*after, (0, 10)), Some((4, 16.0)));
+    drop((before, after));
+    put(&db, &name("x"), &[(5, stale_nan())]);
+    let last = newest(&*db.querier(0, 100).unwrap(), (0, 10)).unwrap();
+    assert_eq!((last.0, is_stale(last.1)), (5, true));
 }
 
 #[test]

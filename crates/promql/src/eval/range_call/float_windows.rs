@@ -1,11 +1,12 @@
 //! The windows of the floats of a series, shared by series with the same times.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::Evaluator;
 use super::super::windows::WindowGrid;
 use crate::error::QueryError;
-use crate::functions::rate::Spacing;
+use crate::functions::rate::{RateKind, Spacing};
 
 /// The windows of a column of times.
 #[derive(Debug, Default)]
@@ -13,19 +14,49 @@ pub(super) struct Windows {
     pub(super) bounds: Vec<(u32, u32)>,
     /// For rates; the ends limited.
     pub(super) spacing: Vec<Spacing>,
+    /// For rates: what the increase is multiplied by where nothing else limits the ends.
+    pub(super) factors: Vec<f64>,
+    /// The steps whose windows hold two samples or more, when they follow each other.
+    pub(super) twos: Option<Range<usize>>,
+    /// Samples of all windows together, and of the largest.
+    all: u64,
+    largest: usize,
 }
 
 impl Windows {
-    pub(super) fn new(times: &[i64], grid: &WindowGrid, with_spacing: bool) -> Self {
+    /// For rates `kind` and the range in seconds are given.
+    pub(super) fn new(times: &[i64], grid: &WindowGrid, rate: Option<(RateKind, f64)>) -> Self {
         let bounds = grid.bounds(times);
-        let mut spacing = Vec::new();
-        if with_spacing {
-            let at = |(step, (from, to)): (usize, &(u32, u32))| {
-                window_spacing(times, (*from as usize, *to as usize), grid, step)
-            };
-            spacing.extend(bounds.iter().enumerate().map(at));
+        let mut out = Self {
+            bounds,
+            ..Self::default()
+        };
+        let (mut first, mut last, mut count) = (0, 0, 0);
+        for (step, (from, to)) in out.bounds.iter().enumerate() {
+            let samples = (to - from) as usize;
+            out.all += samples as u64;
+            out.largest = out.largest.max(samples);
+            if samples >= 2 {
+                if count == 0 {
+                    first = step;
+                }
+                last = step;
+                count += 1;
+            }
         }
-        Self { bounds, spacing }
+        if count > 0 && last + 1 - first == count {
+            out.twos = Some(first..last + 1);
+        }
+        if let Some((kind, seconds)) = rate {
+            out.spacing.reserve_exact(out.bounds.len());
+            out.factors.reserve_exact(out.bounds.len());
+            for (step, (from, to)) in out.bounds.iter().enumerate() {
+                let spacing = window_spacing(times, (*from as usize, *to as usize), grid, step);
+                out.factors.push(spacing.factor(seconds, kind.per_second));
+                out.spacing.push(spacing);
+            }
+        }
+        out
     }
 }
 
@@ -62,6 +93,17 @@ impl FloatWindows {
         (from - self.first_row, to - self.first_row)
     }
 
+    /// No window of the whole column holds a row of other series.
+    pub(super) fn are_whole(&self) -> bool {
+        let bounds = &self.windows.bounds;
+        bounds
+            .first()
+            .is_none_or(|b| b.0 as usize >= self.first_row)
+            && bounds
+                .last()
+                .is_none_or(|b| b.1 as usize <= self.first_row + self.len)
+    }
+
     /// The window of the whole column holds no row of other series.
     #[inline]
     pub(super) fn is_whole(&self, step: usize) -> bool {
@@ -96,6 +138,15 @@ impl Read {
             evaluator.limits.check()?;
         }
         Ok(())
+    }
+
+    /// What all windows read, when they are whole.
+    pub(super) fn of_all(windows: &Windows) -> Self {
+        Self {
+            largest: windows.largest,
+            all: windows.all,
+            unchecked: 0,
+        }
     }
 
     pub(super) fn finish(self, evaluator: &Evaluator<'_>) -> Result<(), QueryError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tsdb_model::Labels;
 use tsdb_model::float::write_float_positional;
 
-use super::super::column::{Cell, Column, Grid, Series, histogram_samples};
+use super::super::column::{Cell, Grid, Scalar, Series, histogram_samples};
 use super::super::matrix::Ranges;
 use super::super::samples::Samples;
 use super::super::selector::one_metric_name;
@@ -19,10 +19,10 @@ use crate::error::QueryError;
 use crate::functions::extended_rate::extended;
 use crate::functions::lanes::{self, LANES, Rows};
 use crate::functions::over_time::{self, Extreme};
-use crate::functions::rate::{self, RateKind};
+use crate::functions::rate::{self, RateKind, Spacing};
 use crate::functions::regression;
 use crate::functions::resets;
-use crate::functions::sliding::SlidingExtreme;
+use crate::functions::sliding::{SlidingExtreme, SlidingQuantile};
 use crate::functions::window::{Window, WindowNotes};
 use crate::notes::Note;
 
@@ -51,6 +51,8 @@ pub(in crate::eval) struct RangeMemory {
     histogram_times: Vec<i64>,
     falls: Vec<u32>,
     extreme: SlidingExtreme,
+    sorted: SlidingQuantile,
+    seconds: Vec<f64>,
 }
 
 impl SeriesSource for RangeSource<'_, '_> {
@@ -60,45 +62,84 @@ impl SeriesSource for RangeSource<'_, '_> {
         self.ranges.len()
     }
 
-    fn make(&self, index: usize, memory: &mut Self::Memory) -> Result<Series, QueryError> {
+    fn make(
+        &self,
+        index: usize,
+        memory: &mut Self::Memory,
+        series: &mut Series,
+    ) -> Result<(), QueryError> {
         self.ranges.read(index, &mut memory.scratch)?;
         let samples = memory
             .scratch
             .samples(self.start_times, self.ranges.stats_only());
+        if samples.times.is_empty() && samples.histograms.is_empty() {
+            return Ok(());
+        }
         let (labels, drop_name) = self.ranges.labels(index);
-        let drop_name = drop_name || !self.keep_name;
-        let mut series = Series::new(Labels::empty(), drop_name);
-        if !samples.times.is_empty() || !samples.histograms.is_empty() {
-            let windows = self.float_windows(&samples, &mut memory.other);
-            let other = &mut memory.other;
-            match self.function {
-                RangeFunction::Rate(kind) if self.is_plain(&samples) => {
-                    self.plain_rate(kind, &samples, &windows, other, &mut series)?;
-                }
-                RangeFunction::Extreme(which) if samples.histograms.is_empty() => {
-                    self.plain_extreme(which, &samples, &windows, other, &mut series)?;
-                }
-                RangeFunction::Sum if samples.histograms.is_empty() => {
-                    self.plain_lanes(lanes::sum, &samples, &windows, &mut series)?;
-                }
-                RangeFunction::Avg if samples.histograms.is_empty() => {
-                    self.plain_lanes(lanes::avg, &samples, &windows, &mut series)?;
-                }
-                _ => {
-                    let name = labels.metric_name();
-                    self.windows(&samples, &windows, name, other, &mut series)?;
-                }
+        series.drop_name = drop_name || !self.keep_name;
+        let windows = self.float_windows(&samples, &mut memory.other);
+        let other = &mut memory.other;
+        let floats_only = samples.histograms.is_empty();
+        if floats_only {
+            series.floats.reserve(self.grid.steps);
+        }
+        match &self.function {
+            RangeFunction::Rate(kind) if self.is_plain(&samples) => {
+                self.plain_rate(*kind, &samples, &windows, other, series)?;
+            }
+            RangeFunction::Extreme(which) if floats_only => {
+                self.plain_extreme(*which, &samples, &windows, other, series)?;
+            }
+            RangeFunction::Sum if floats_only => {
+                self.plain_lanes(&windows, series, |_, w| lanes::sum(samples.values, w))?;
+            }
+            RangeFunction::Avg if floats_only => {
+                self.plain_lanes(&windows, series, |_, w| lanes::avg(samples.values, w))?;
+            }
+            RangeFunction::Variance if floats_only => {
+                self.plain_lanes(&windows, series, |_, w| lanes::variance(samples.values, w))?;
+            }
+            RangeFunction::Deviation if floats_only => {
+                self.plain_lanes(&windows, series, |_, w| {
+                    lanes::variance(samples.values, w).map(f64::sqrt)
+                })?;
+            }
+            RangeFunction::PredictLinear(ahead) if floats_only => {
+                self.plain_predict(ahead, &samples, &windows, other, series)?;
+            }
+            RangeFunction::Quantile(q) if floats_only => {
+                self.plain_quantile(q, &samples, &windows, other, series)?;
+            }
+            _ => {
+                let name = labels.metric_name();
+                self.windows(&samples, &windows, name, other, series)?;
             }
         }
         if self.check_counter && !series.floats.is_empty() {
             self.check_counter(&labels);
         }
-        series.labels = if drop_name && !self.evaluator.options.delayed_name_removal {
+        series.labels = if series.drop_name && !self.evaluator.options.delayed_name_removal {
             without_metadata(&labels)
         } else {
             labels
         };
-        Ok(series)
+        Ok(())
+    }
+
+    fn weight(&self) -> usize {
+        let samples = self.ranges.windows.range / 15_000;
+        let heavy = matches!(
+            self.function,
+            RangeFunction::Quantile(_)
+                | RangeFunction::Mad
+                | RangeFunction::PredictLinear(_)
+                | RangeFunction::Deriv
+                | RangeFunction::Smoothing(..)
+                | RangeFunction::Variance
+                | RangeFunction::Deviation
+        );
+        let per_step = if heavy { samples.clamp(1, 4096) } else { 1 };
+        1 + (self.grid.steps * per_step as usize + samples.clamp(0, 1 << 20) as usize) / 512
     }
 
     fn may_collide(&self) -> bool {
@@ -122,18 +163,21 @@ impl RangeSource<'_, '_> {
 
     fn float_windows(&self, samples: &Samples<'_>, memory: &mut RangeMemory) -> FloatWindows {
         let grid = &self.ranges.windows;
-        let spacing = matches!(self.function, RangeFunction::Rate(_));
+        let rate = match self.function {
+            RangeFunction::Rate(kind) => Some((kind, self.range_seconds)),
+            _ => None,
+        };
         let len = samples.times.len();
         match samples.shared {
             Some((column, first_row)) => FloatWindows {
-                windows: memory.windows.get(column, self.grid.steps, || {
-                    Windows::new(column, grid, spacing)
-                }),
+                windows: memory
+                    .windows
+                    .get(column, self.grid.steps, || Windows::new(column, grid, rate)),
                 first_row,
                 len,
             },
             None => FloatWindows {
-                windows: Arc::new(Windows::new(samples.times, grid, spacing)),
+                windows: Arc::new(Windows::new(samples.times, grid, rate)),
                 first_row: 0,
                 len,
             },
@@ -179,18 +223,10 @@ impl RangeSource<'_, '_> {
             let rows = (1..values.len()).filter(|i| values[*i] < values[i - 1]);
             falls.extend(rows.map(|i| i as u32));
         }
-        let mut read = Read::default();
-        let mut out = Column::with_capacity(self.grid.steps.min(1 << 16));
         // Windows only move forward, so the first fall of interest does, too.
         let mut next_fall = 0;
-        for step in 0..self.grid.steps {
-            let (from, to) = windows.bounds(step);
-            read.add(self.evaluator, to - from)?;
-            if to - from < 2 {
-                continue;
-            }
-            let first = values[from];
-            let mut increase = values[to - 1] - first;
+        let mut increase = |from: usize, to: usize| {
+            let mut increase = values[to - 1] - values[from];
             while falls.get(next_fall).is_some_and(|f| *f as usize <= from) {
                 next_fall += 1;
             }
@@ -201,22 +237,54 @@ impl RangeSource<'_, '_> {
                 }
                 increase += values[fall - 1];
             }
-            let mut spacing = if windows.is_whole(step) {
-                windows.windows.spacing[step]
+            increase
+        };
+        let result = |spacing: &Spacing, first: f64, increase: f64| {
+            let spacing = spacing.limited_by_zero(first, increase);
+            increase * spacing.factor(self.range_seconds, kind.per_second)
+        };
+        let known = &*windows.windows;
+        if windows.are_whole()
+            && let Some(steps) = known.twos.clone()
+        {
+            let first_row = windows.first_row as u32;
+            let (bounds, factors) = (&known.bounds[steps.clone()], &known.factors[steps.clone()]);
+            let spacing = &known.spacing[steps.clone()];
+            let each = bounds.iter().zip(factors).zip(spacing);
+            let values = each.map(|(((from, to), factor), spacing)| {
+                let (from, to) = ((from - first_row) as usize, (to - first_row) as usize);
+                let first = values[from];
+                let increase = increase(from, to);
+                if kind.counter && spacing.may_reach_zero(first, increase) {
+                    result(spacing, first, increase)
+                } else {
+                    increase * factor
+                }
+            });
+            series.floats.fill(steps.start, values);
+            return Read::of_all(known).finish(self.evaluator);
+        }
+        let mut read = Read::default();
+        for step in 0..self.grid.steps {
+            let (from, to) = windows.bounds(step);
+            read.add(self.evaluator, to - from)?;
+            if to - from < 2 {
+                continue;
+            }
+            let increase = increase(from, to);
+            let spacing = if windows.is_whole(step) {
+                known.spacing[step]
             } else {
                 window_spacing(samples.times, (from, to), &self.ranges.windows, step)
             };
-            if kind.counter {
-                spacing = spacing.limited_by_zero(first, increase);
-            }
-            out.push(
-                step,
-                increase * spacing.factor(self.range_seconds, kind.per_second),
-            );
+            let value = if kind.counter {
+                result(&spacing, values[from], increase)
+            } else {
+                increase * spacing.factor(self.range_seconds, kind.per_second)
+            };
+            series.floats.push(step, value);
         }
-        read.finish(self.evaluator)?;
-        series.floats = out;
-        Ok(())
+        read.finish(self.evaluator)
     }
 
     /// `min_over_time` and `max_over_time` of floats.
@@ -244,13 +312,12 @@ impl RangeSource<'_, '_> {
         Ok(())
     }
 
-    /// `sum_over_time` and `avg_over_time` of floats, some windows at a time.
+    /// Functions of floats that are worked out for some windows at a time.
     fn plain_lanes(
         &self,
-        f: fn(&[f64], &[Rows; LANES]) -> [f64; LANES],
-        samples: &Samples<'_>,
         windows: &FloatWindows,
         series: &mut Series,
+        mut f: impl FnMut(&[usize; LANES], &[Rows; LANES]) -> [f64; LANES],
     ) -> Result<(), QueryError> {
         let mut read = Read::default();
         let mut steps = [0; LANES];
@@ -265,12 +332,69 @@ impl RangeSource<'_, '_> {
             }
             if filled == LANES || (filled > 0 && step + 1 == self.grid.steps) {
                 rows[filled..].fill((0, 0));
-                let values = f(samples.values, &rows);
+                let values = f(&steps, &rows);
                 for (step, value) in steps[..filled].iter().zip(values) {
                     series.floats.push(*step, value);
                 }
                 filled = 0;
             }
+        }
+        read.finish(self.evaluator)
+    }
+
+    /// `predict_linear` of floats.
+    fn plain_predict(
+        &self,
+        ahead: &Scalar,
+        samples: &Samples<'_>,
+        windows: &FloatWindows,
+        memory: &mut RangeMemory,
+        series: &mut Series,
+    ) -> Result<(), QueryError> {
+        let seconds = &mut memory.seconds;
+        seconds.clear();
+        seconds.extend(samples.times.iter().map(|t| *t as f64));
+        // Windows of one sample have no slope.
+        let (mut steps, mut values) = (Vec::new(), Vec::new());
+        self.plain_lanes(windows, &mut Series::default(), |at, rows| {
+            let times = at.map(|step| self.grid.time(step) as f64);
+            let lines = lanes::regression(seconds, samples.values, rows, &times);
+            for ((step, (from, to)), (slope, intercept)) in at.iter().zip(rows).zip(lines) {
+                if to - from >= 2 {
+                    steps.push(*step);
+                    values.push(slope * ahead.get(*step) + intercept);
+                }
+            }
+            [0.0; LANES]
+        })?;
+        for (step, value) in steps.into_iter().zip(values) {
+            series.floats.push(step, value);
+        }
+        Ok(())
+    }
+
+    /// `quantile_over_time` of floats.
+    fn plain_quantile(
+        &self,
+        q: &Scalar,
+        samples: &Samples<'_>,
+        windows: &FloatWindows,
+        memory: &mut RangeMemory,
+        series: &mut Series,
+    ) -> Result<(), QueryError> {
+        let mut read = Read::default();
+        let mut warned = None;
+        memory.sorted.clear();
+        for step in 0..self.grid.steps {
+            let (from, to) = windows.bounds(step);
+            if from == to {
+                continue;
+            }
+            read.add(self.evaluator, to - from)?;
+            let q = q.get(step);
+            self.check_quantile(q, &mut warned);
+            let value = memory.sorted.get(samples.values, from, to, q);
+            series.floats.push(step, value);
         }
         read.finish(self.evaluator)
     }
