@@ -21,6 +21,7 @@ use tsdb_http::{Api, ApiOptions, ApiState, BuildInfo};
 use tsdb_model::format_duration_ms;
 use tsdb_net::WebAccess;
 use tsdb_net::server::{Server, ServerOptions};
+use tsdb_promql::ParseOptions;
 use tsdb_scrape::{ScrapeManager, ScrapeOptions};
 
 use crate::flags::{ServeArgs, WalSyncArg};
@@ -197,7 +198,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         match fresh {
             Ok(fresh) => {
                 let fresh = Arc::new(fresh);
+                db.set_ooo_window(ooo_window_ms(&fresh));
+                db.set_max_exemplars(max_exemplars(&fresh));
                 scrape.apply(&fresh);
+                announce_rules(&fresh);
                 state.config_applied(fresh);
                 info!("configuration reloaded");
                 Ok(())
@@ -238,7 +242,15 @@ fn loader(args: &ServeArgs) -> Loader<'static> {
     Loader {
         expand_env: args.expand_env,
         check: Some(&tsdb_net::client::check),
+        exprs: Some(&check_expr),
+        without_rules: false,
     }
+}
+
+/// Looks whether an expression of a rule is one.
+pub(crate) fn check_expr(expr: &str) -> Result<(), String> {
+    let parsed = tsdb_promql::parse(expr, &ParseOptions::all());
+    parsed.map(drop).map_err(|e| e.to_string())
 }
 
 fn load_config(args: &ServeArgs, own: &SelfTarget, host: bool) -> anyhow::Result<Config> {
@@ -266,9 +278,26 @@ fn own_token(web: Option<&WebAccess>) -> Option<String> {
     Some(web.own_token().expose().to_string())
 }
 
+/// How late samples may be, as the configuration says.
+fn ooo_window_ms(config: &Config) -> i64 {
+    let default = Options::default().ooo_window_ms;
+    config
+        .storage
+        .out_of_order_time_window_ms
+        .unwrap_or(default)
+}
+
+/// How many exemplars are kept.
+fn max_exemplars(config: &Config) -> usize {
+    let most = config.storage.max_exemplars;
+    most.map_or(Options::default().max_exemplars, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    })
+}
+
 async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>> {
     let path = args.storage_path.clone();
-    let mut options = Options {
+    let options = Options {
         retention_ms: args.retention,
         wal_sync: match args.wal_sync {
             WalSyncArg::Always => WalSync::Always,
@@ -276,11 +305,10 @@ async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>
             WalSyncArg::Interval => WalSync::default(),
             WalSyncArg::Never => WalSync::Never,
         },
+        ooo_window_ms: ooo_window_ms(config),
+        max_exemplars: max_exemplars(config),
         ..Options::default()
     };
-    if let Some(window) = config.storage.out_of_order_time_window_ms {
-        options.ooo_window_ms = window;
-    }
     let open = move || Db::open(&path, options).map(Arc::new);
     tokio::task::spawn_blocking(open)
         .await?
@@ -378,6 +406,7 @@ fn announce(args: &ServeArgs, config: &Config, own: &SelfTarget) {
             "scraping"
         );
     }
+    announce_rules(config);
     if config.scrape_configs.is_empty() {
         warn!("nothing is scraped: the configuration has no scrape_configs");
     }
@@ -395,6 +424,15 @@ fn announce(args: &ServeArgs, config: &Config, own: &SelfTarget) {
     };
     info!("to query, run: tsdb query{option} 'up'");
     info!("in Grafana, add a data source of type Prometheus with the URL {url}");
+}
+
+/// Says what becomes of the rules: nothing yet.
+fn announce_rules(config: &Config) {
+    let rules: usize = config.rules_found.iter().map(|file| file.rules).sum();
+    if rules > 0 {
+        let files = config.rules_found.len();
+        warn!(files, rules, "rules are checked, but do not run yet");
+    }
 }
 
 #[cfg(test)]
