@@ -297,7 +297,7 @@ fn max_exemplars(config: &Config) -> usize {
 
 async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>> {
     let path = args.storage_path.clone();
-    let options = Options {
+    let mut options = Options {
         retention_ms: args.retention,
         wal_sync: match args.wal_sync {
             WalSyncArg::Always => WalSync::Always,
@@ -309,6 +309,7 @@ async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>
         max_exemplars: max_exemplars(config),
         ..Options::default()
     };
+    args.storage.apply(&mut options);
     let open = move || Db::open(&path, options).map(Arc::new);
     tokio::task::spawn_blocking(open)
         .await?
@@ -383,6 +384,7 @@ fn flag_values(args: &ServeArgs) -> Vec<(String, String)> {
     ];
     let rows = rows
         .into_iter()
+        .chain(args.storage.values())
         .map(|(name, value)| (name.to_string(), value));
     let mut rows: Vec<_> = rows.chain(args.ignored.iter().cloned()).collect();
     rows.sort();
