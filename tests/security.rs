@@ -4,6 +4,7 @@ mod check;
 mod hostile;
 mod reload;
 mod tls;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 

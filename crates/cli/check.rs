@@ -9,6 +9,7 @@ use tsdb_config::{Config, ConfigError, Loader, RuleFile, glob, load_target_group
 
 use crate::flags::{CheckArgs, CheckCommand, CheckConfigArgs};
 use crate::lint::lint;
+use crate::output::say;
 
 /// Exit code when a page can be read, but breaks the rules of good metrics.
 const EXIT_LINT: u8 = 3;
@@ -25,11 +26,7 @@ pub(crate) fn run(args: &CheckArgs) -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is this command's job"
-)]
+#[expect(clippy::print_stderr, reason = "printing is this command's job")]
 fn config(args: &CheckConfigArgs) -> ExitCode {
     let loader = Loader {
         expand_env: args.expand_env,
@@ -39,7 +36,7 @@ fn config(args: &CheckConfigArgs) -> ExitCode {
     };
     let mut code = ExitCode::SUCCESS;
     for file in &args.files {
-        println!("Checking {}", file.display());
+        say(&format!("Checking {}", file.display()));
         match loader.load(file).and_then(|config| {
             let warnings = if args.syntax_only {
                 Vec::new()
@@ -50,20 +47,22 @@ fn config(args: &CheckConfigArgs) -> ExitCode {
         }) {
             Ok((config, warnings)) => {
                 for warning in warnings {
-                    println!("  WARNING: {warning}");
+                    say(&format!("  WARNING: {warning}"));
                 }
                 let found = &config.rules_found;
                 if !found.is_empty() {
-                    println!("  SUCCESS: {} rule files found", found.len());
+                    say(&format!("  SUCCESS: {} rule files found", found.len()));
                 }
                 let file = file.display();
-                println!(" SUCCESS: {file} is valid prometheus config file syntax");
+                say(&format!(
+                    " SUCCESS: {file} is valid prometheus config file syntax"
+                ));
                 for RuleFile { path, rules } in found {
-                    println!("\nChecking {}", path.display());
-                    println!("  SUCCESS: {rules} rules found");
+                    say(&format!("\nChecking {}", path.display()));
+                    say(&format!("  SUCCESS: {rules} rules found"));
                 }
                 if !found.is_empty() {
-                    println!("  WARNING: rules do not run yet");
+                    say("  WARNING: rules do not run yet");
                 }
             }
             Err(e) => {
@@ -71,7 +70,7 @@ fn config(args: &CheckConfigArgs) -> ExitCode {
                 code = ExitCode::FAILURE;
             }
         }
-        println!();
+        say("");
     }
     code
 }

@@ -11,7 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tracing::{error, info, warn};
 
 use tsdb::{Db, Engine, EngineOptions, Options, WalSync};
@@ -27,6 +27,7 @@ use tsdb_scrape::{ScrapeManager, ScrapeOptions};
 use crate::flags::{ServeArgs, WalSyncArg};
 use crate::host_config::{SelfTarget, default_config};
 use crate::logging;
+use crate::notify::Notify;
 
 /// Exit code for a configuration that cannot be used, as Prometheus has it.
 const EXIT_CONFIG: u8 = 2;
@@ -71,10 +72,13 @@ fn raise_file_limit() {
 }
 
 /// Time that threads have which are still at work when everything else is done.
-const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(1);
+const LEFTOVERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Time for storing the pages that have already come when the server stops.
-const LAST_PAGES_TIMEOUT: Duration = Duration::from_secs(5);
+const LAST_PAGES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Time that answers under way have when the server stops.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs `work`. Threads that are at work for nobody any more (a client gone, a log being read when
 /// the signal came) do not keep the program from ending.
@@ -98,6 +102,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let options = ServerOptions {
         max_connections: args.max_connections as usize,
         idle_timeout: Duration::from_millis(args.read_timeout.unsigned_abs()),
+        stop_timeout: LAST_ANSWERS_TIMEOUT,
         web: web.clone(),
         route_prefix: route_prefix.clone(),
         ..ServerOptions::default()
@@ -188,8 +193,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     scrape.apply(&config);
     state.start(Arc::clone(&db), Some(Arc::clone(&scrape)));
     announce(&args, &config, &own);
+    let notify = Notify::from_env();
+    notify.ready();
+    let mut alive = interval(notify.alive_every().unwrap_or(Duration::from_hours(1)));
 
-    let reload = || -> Result<(), String> {
+    let read_again = || -> Result<(), String> {
         // Everything is read and looked at before anything changes.
         let fresh = load_config(&args, &own, host).and_then(|fresh| {
             web.as_ref().map_or(Ok(()), |web| web.reload())?;
@@ -213,6 +221,12 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             }
         }
     };
+    let reload = || -> Result<(), String> {
+        notify.reloading();
+        let done = read_again();
+        notify.ready();
+        done
+    };
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -220,15 +234,18 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             Some(()) = quit_rx.recv() => break,
             _ = hangup.recv() => drop(reload()),
             Some(answer) = reload_rx.recv() => drop(answer.send(reload())),
+            _ = alive.tick() => notify.alive(),
         }
     }
 
     info!("stopping");
+    notify.stopping();
     state.stop();
+    // Answers and pages end side by side.
+    let _ = stop_serving.send(());
     if timeout(LAST_PAGES_TIMEOUT, scrape.stop()).await.is_err() {
         warn!("pages given up: they could not be stored in time");
     }
-    let _ = stop_serving.send(());
     serving.await.context("the listener")?;
     tokio::task::spawn_blocking(move || db.close())
         .await

@@ -1,10 +1,9 @@
 //! A reload does everything or nothing.
 
 use tempfile::TempDir;
-use tsdb_model::{Clock as _, SystemClock};
 
 use super::replace;
-use crate::support::{Pages, Server, http, wait_for, write};
+use crate::support::{Pages, Server, http, now_ms, wait_for, write};
 
 #[test]
 fn a_reload_is_all_or_nothing() {
@@ -94,7 +93,7 @@ fn a_reload_changes_how_late_samples_may_be() {
     window("1h");
     let config = format!("--config.file={}", path.display());
     let server = Server::start(&dir.path().join("d"), &[&config, "--web.enable-lifecycle"]);
-    let now = SystemClock.now_ms();
+    let now = now_ms();
     let push = |t: i64| {
         let line = format!(
             "{{\"metric\":{{\"__name__\":\"late\"}},\"values\":[{t}],\"timestamps\":[{t}]}}\n"

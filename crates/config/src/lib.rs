@@ -22,6 +22,7 @@ mod scrape;
 mod secret;
 mod shape;
 mod size;
+mod token;
 mod unsupported;
 mod web;
 mod yaml;
@@ -41,6 +42,7 @@ pub use load::{Loader, load_target_groups, read_file};
 pub use rule_files::{ExprCheck, RuleFile};
 pub use secret::{SECRET, Secret};
 pub use size::{format_size, parse_size};
+pub use token::{TokenConfig, TokenSource};
 pub use web::{ClientAuth, TlsServerConfig, WebConfig};
 
 #[cfg(test)]
