@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::support::{Pages, Server, http_get, run, stdout, tsdb, wait_for, write_config};
+use crate::support::{Pages, Server, http_get, run, stdout, tsdb, wait_for, write, write_config};
 
 #[test]
 fn query_asks_a_server_or_a_directory() {
@@ -147,4 +147,102 @@ fn a_signal_ends_a_server_that_is_still_opening_its_data() {
     });
     server.signal("TERM");
     assert_eq!(server.wait_exit(), 0);
+}
+
+/// Everything that a server answers is answered by its directory, too.
+#[test]
+fn series_and_samples_go_in_and_out() {
+    let dir = TempDir::new().unwrap();
+    let server = Server::start(
+        &dir.path().join("d"),
+        &["--no-host-metrics", "--web.enable-admin-api"],
+    );
+    let other = dir.path().join("other");
+    let other = other.to_str().unwrap();
+    let page = write(
+        &dir.path().join("page"),
+        "# TYPE x gauge\nx{a=\"b\"} 1.5\nx{a=\"c\"} +Inf\n",
+    );
+    let page = page.to_str().unwrap();
+    for to in [["--url", server.url.as_str()], ["--dir", other]] {
+        assert_eq!(
+            stdout(&["push", page, "--label", "job=j", to[0], to[1]]),
+            ""
+        );
+        let series = stdout(&["series", "x", to[0], to[1]]);
+        assert_eq!(series, "x{a=\"b\", job=\"j\"}\nx{a=\"c\", job=\"j\"}\n");
+        let json = stdout(&["series", "x{a=\"b\"}", "--format=json", to[0], to[1]]);
+        assert_eq!(json, "[{\"__name__\":\"x\",\"a\":\"b\",\"job\":\"j\"}]\n");
+        assert_eq!(stdout(&["labels", "a", to[0], to[1]]), "b\nc\n");
+        let names = stdout(&["labels", "--match", "x", to[0], to[1]]);
+        assert_eq!(names, "__name__\na\njob\n");
+    }
+    let refused = run(&["series", "x{", "--dir", other]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("parse error"));
+
+    // Out in each form, into a new directory, and out again: the same.
+    for (i, format) in ["json", "csv", "openmetrics"].iter().enumerate() {
+        let out = stdout(&["export", format, "--dir", other]);
+        let file = write(&dir.path().join(format), &out);
+        let copy = dir.path().join(format!("copy{i}"));
+        let copy = copy.to_str().unwrap();
+        let file = file.to_str().unwrap();
+        assert_eq!(stdout(&["import", format, file, "--dir", copy]), "");
+        assert_eq!(stdout(&["export", format, "--dir", copy]), out, "{format}");
+        assert!(out.contains("Inf"), "{out}");
+    }
+    let bad = write(&dir.path().join("bad"), "{\"metric\":{}}\n");
+    let bad = run(&[
+        "import",
+        "json",
+        bad.to_str().unwrap(),
+        "--url",
+        &server.url,
+    ]);
+    assert_eq!(bad.status.code(), Some(1));
+
+    let snapshot = dir.path().join("snapshot");
+    let snapshot = snapshot.to_str().unwrap();
+    let made = stdout(&["snapshot", "--dir", other, "--out", snapshot]);
+    assert_eq!(made, format!("{snapshot}\n"));
+    assert_eq!(
+        stdout(&["delete", "x{a=\"b\"}", "--clean", "--dir", other]),
+        ""
+    );
+    assert_eq!(stdout(&["labels", "a", "--dir", other]), "c\n");
+    assert_eq!(stdout(&["labels", "a", "--dir", snapshot]), "b\nc\n");
+}
+
+/// `| head -1` ends a command, it is no failure.
+#[test]
+fn a_reader_may_leave() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("d");
+    let lines: String = (0..20_000).map(|i| format!("x{{i=\"{i}\"}} 1\n")).collect();
+    let page = write(&dir.path().join("page"), &lines);
+    let data = data.to_str().unwrap();
+    stdout(&["push", page.to_str().unwrap(), "--dir", data]);
+    for args in [
+        vec!["series", "x", "--dir", data],
+        vec!["labels", "i", "--dir", data],
+        vec!["export", "json", "--dir", data],
+        vec!["completions", "bash"],
+    ] {
+        let mut child = tsdb()
+            .args(&args)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && error.is_empty(),
+            "{args:?}: {error}"
+        );
+    }
+    assert!(stdout(&["man"]).starts_with(".ie"));
+    assert!(stdout(&["man", "export", "json"]).contains("FILE"));
 }

@@ -5,6 +5,7 @@ mod hostile;
 mod reload;
 mod requests;
 mod tls;
+mod tokens;
 
 use std::path::{Path, PathBuf};
 

@@ -1,6 +1,8 @@
 //! `tsdb export`: a data directory written in the formats of others.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
@@ -10,6 +12,8 @@ use tsdb::prom_block::{self, BlockMeta};
 use tsdb::{Db, Dir as _, Options, StdDir};
 use tsdb_model::{Clock as _, Matcher, SystemClock};
 
+use crate::output;
+use crate::source::{Access, Ask, Source, SourceArgs, TimesArgs};
 use crate::time::parse_time;
 
 /// Settings of `tsdb export`.
@@ -25,6 +29,31 @@ pub(crate) enum ExportCommand {
     ///
     /// Blocks of two hours; exemplars and metadata have no place in them.
     Blocks(ExportBlocksArgs),
+    /// Write samples as JSON lines, as VictoriaMetrics has them and `tsdb import json` reads them.
+    Json(ExportSamplesArgs),
+    /// Write samples as rows of series, time (ms) and value.
+    Csv(ExportSamplesArgs),
+    /// Write samples in the OpenMetrics text format, without staleness markers and native
+    /// histograms.
+    Openmetrics(ExportSamplesArgs),
+}
+
+/// Settings of `tsdb export json|csv|openmetrics`.
+#[derive(Debug, Args)]
+pub(crate) struct ExportSamplesArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Only series that this selector selects; may be repeated. All series when absent.
+    #[arg(long = "match", value_name = "SELECTOR")]
+    pub(crate) selectors: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) times: TimesArgs,
+
+    /// File to write; standard output when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 /// Settings of `tsdb export blocks`.
@@ -52,27 +81,59 @@ pub(crate) struct ExportBlocksArgs {
 }
 
 /// Runs the command; the exit code is 1 when it fails.
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is this command's job"
-)]
 pub(crate) fn run(args: &ExportArgs) -> ExitCode {
-    let ExportCommand::Blocks(args) = &args.command;
-    match blocks(args) {
-        Ok(blocks) => {
+    output::report(|| match &args.command {
+        ExportCommand::Blocks(args) => {
+            let blocks = blocks(args)?;
+            let mut text = String::new();
             for meta in &blocks {
-                println!("{}", line(meta));
+                text += &line(meta);
+                text.push('\n');
             }
             let samples: u64 = blocks.iter().map(|m| m.stats.samples).sum();
-            println!("{} blocks, {samples} samples", blocks.len());
-            ExitCode::SUCCESS
+            output::print(&text)?;
+            let text = format!("{} blocks, {samples} samples\n", blocks.len());
+            Ok(output::print(&text)?)
         }
-        Err(e) => {
-            eprintln!("error: {e:#}");
-            ExitCode::FAILURE
+        ExportCommand::Json(args) => samples(args, "json"),
+        ExportCommand::Csv(args) => samples(args, "csv"),
+        ExportCommand::Openmetrics(args) => samples(args, "openmetrics"),
+    })
+}
+
+fn samples(args: &ExportSamplesArgs, format: &str) -> anyhow::Result<()> {
+    let mut form = vec![("format", format.to_string())];
+    let selectors = args.selectors.iter().map(|s| ("match[]", s.clone()));
+    form.extend(selectors);
+    if args.selectors.is_empty() {
+        form.push(("match[]", "{__name__!=\"\"}".to_string()));
+    }
+    form.extend(args.times.parameters()?);
+    let source = Source::open(&args.source, Access::Read)?;
+    let ask = Ask::Form("/api/v1/export", &form);
+    match &args.out {
+        None => {
+            let mut out = BufWriter::new(std::io::stdout().lock());
+            source.ask(ask, &mut |bytes| out.write_all(bytes))?;
+            out.flush()?;
+        }
+        Some(path) => {
+            let create = || format!("create {}", path.display());
+            let mut out = BufWriter::new(new_file(path).with_context(create)?);
+            source.ask(ask, &mut |bytes| out.write_all(bytes))?;
+            out.flush()
+                .with_context(|| format!("write {}", path.display()))?;
         }
     }
+    Ok(())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a file that the user names, not one of the store's directory"
+)]
+fn new_file(path: &Path) -> std::io::Result<File> {
+    File::create(path)
 }
 
 fn line(meta: &BlockMeta) -> String {
@@ -137,7 +198,9 @@ mod tests {
         let line = ["export", "blocks", "--dir", "d", "--out", "o"]
             .iter()
             .chain(flags);
-        let ExportCommand::Blocks(args) = Line::try_parse_from(line).unwrap().args.command;
+        let ExportCommand::Blocks(args) = Line::try_parse_from(line).unwrap().args.command else {
+            panic!("blocks")
+        };
         args
     }
 

@@ -28,6 +28,24 @@ pub(crate) enum Command {
     Import(crate::import::ImportArgs),
     /// Look into a data directory, and check it.
     Inspect(crate::inspect::InspectArgs),
+    /// List series that selectors select.
+    Series(crate::select::SeriesArgs),
+    /// List label names, or the values of a label.
+    Labels(crate::select::LabelsArgs),
+    /// Send metrics in a text format to a server by remote write, or into a data directory.
+    Push(crate::push::PushArgs),
+    /// Make a copy of all data, without stopping anything.
+    ///
+    /// A server needs --web.enable-admin-api.
+    Snapshot(crate::admin::SnapshotArgs),
+    /// Delete samples.
+    ///
+    /// A server needs --web.enable-admin-api.
+    Delete(crate::admin::DeleteArgs),
+    /// Print a script that completes commands and flags in a shell.
+    Completions(crate::complete::CompletionsArgs),
+    /// Print a manual page.
+    Man(crate::complete::ManArgs),
     /// Check files before they are used.
     Check(CheckArgs),
     /// Run tests.

@@ -8,6 +8,10 @@ use clap::{Args, Subcommand};
 use tsdb::prom_block::{self, Imported};
 use tsdb::{Db, Options, StdDir};
 
+use crate::source::SourceArgs;
+
+mod samples;
+
 /// Settings of `tsdb import`.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
@@ -22,6 +26,25 @@ pub(crate) enum ImportCommand {
     /// Its log (wal) is not read: import a snapshot (POST /api/v1/admin/tsdb/snapshot) to have all.
     /// Importing the same blocks again does no harm.
     Blocks(ImportBlocksArgs),
+    /// Read JSON lines, as `tsdb export json` and VictoriaMetrics write them.
+    Json(ImportSamplesArgs),
+    /// Read rows of series, time (ms) and value, as `tsdb export csv` writes them.
+    Csv(ImportSamplesArgs),
+    /// Read the text format of Prometheus; samples without a time get the present one.
+    Text(ImportSamplesArgs),
+    /// Read the OpenMetrics text format.
+    Openmetrics(ImportSamplesArgs),
+}
+
+/// Settings of `tsdb import json|csv|text|openmetrics`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportSamplesArgs {
+    /// Files to read; standard input when absent.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
 }
 
 /// Settings of `tsdb import blocks`.
@@ -37,16 +60,23 @@ pub(crate) struct ImportBlocksArgs {
 }
 
 /// Runs the command; the exit code is 1 when it fails or a sample was refused.
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is this command's job"
-)]
+#[expect(clippy::print_stderr, reason = "printing is this command's job")]
 pub(crate) fn run(args: &ImportArgs) -> ExitCode {
-    let ImportCommand::Blocks(args) = &args.command;
+    let args = match &args.command {
+        ImportCommand::Blocks(args) => args,
+        ImportCommand::Json(args) => return samples::run(args, samples::Format::Json),
+        ImportCommand::Csv(args) => return samples::run(args, samples::Format::Csv),
+        ImportCommand::Text(args) => return samples::run(args, samples::Format::Text),
+        ImportCommand::Openmetrics(args) => {
+            return samples::run(args, samples::Format::OpenMetrics);
+        }
+    };
     match blocks(args) {
         Ok(done) => {
-            println!("{} samples of {} blocks", done.samples, done.blocks);
+            let text = format!("{} samples of {} blocks\n", done.samples, done.blocks);
+            if let Err(e) = crate::output::print(&text) {
+                eprintln!("error: standard output: {e}");
+            }
             for (reason, count) in &done.reasons {
                 eprintln!("{count} samples refused: {reason}");
             }

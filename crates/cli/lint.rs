@@ -1,12 +1,27 @@
 //! What is wrong with the metrics of a page beyond its syntax, in the words of Prometheus's linter.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
 
 use tsdb_model::MetricType;
 use tsdb_wire::text::{Entry, TextError, TextParser};
 
 /// A metric, and what is wrong with it.
 pub(crate) type Complaint = (String, String);
+
+/// Why a page cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LintError {
+    /// From 1.
+    pub(crate) line: usize,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for LintError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "in line {}: {}", self.line, self.message)
+    }
+}
 
 /// What is known of one metric family.
 #[derive(Default)]
@@ -18,9 +33,15 @@ struct Family {
 }
 
 /// Reads a page in the text format and complains, sorted by metric.
-pub(crate) fn lint(page: &[u8]) -> Result<Vec<Complaint>, TextError> {
+pub(crate) fn lint(page: &[u8]) -> Result<Vec<Complaint>, LintError> {
     let mut complaints = Vec::new();
-    for (name, family) in &families(page)? {
+    let found = match (families(page), strict(page)) {
+        (Ok(families), None) => families,
+        (Ok(_), Some(error)) => return Err(error),
+        (Err(e), Some(error)) if error.line <= e.line => return Err(error),
+        (Err(TextError { line, message }), _) => return Err(LintError { line, message }),
+    };
+    for (name, family) in &found {
         let mut complain = |text: String| complaints.push((name.clone(), text));
         if !family.help {
             complain("no help text".to_string());
@@ -62,6 +83,49 @@ pub(crate) fn lint(page: &[u8]) -> Result<Vec<Complaint>, TextError> {
     }
     complaints.sort();
     Ok(complaints)
+}
+
+/// What the linter of Prometheus minds and its scraper does not: families described twice, and a
+/// last line that does not end.
+fn strict(page: &[u8]) -> Option<LintError> {
+    let mut helped = HashSet::new();
+    let mut typed = HashSet::new();
+    for (i, line) in page.split_inclusive(|b| *b == b'\n').enumerate() {
+        let error = |message: String| {
+            Some(LintError {
+                line: i + 1,
+                message,
+            })
+        };
+        let text = String::from_utf8_lossy(line);
+        let mut words = text.split_ascii_whitespace();
+        match (words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(name)) if !helped.insert(name.to_string()) => {
+                return error(format!("second HELP line for metric name {name:?}"));
+            }
+            (Some("#"), Some("TYPE"), Some(name)) => {
+                if !typed.insert(name.to_string()) {
+                    return error(format!(
+                        "second TYPE line for metric name {name:?}, or TYPE reported after samples"
+                    ));
+                }
+                let known = ["counter", "gauge", "histogram", "summary", "untyped"];
+                let metric_type = words.next().unwrap_or_default().to_ascii_lowercase();
+                if !known.contains(&metric_type.as_str()) {
+                    return error(format!("unknown metric type {metric_type:?}"));
+                }
+            }
+            (Some(sample), ..) if !sample.starts_with('#') => {
+                let end = sample.find('{').unwrap_or(sample.len());
+                typed.insert(sample[..end].to_string());
+            }
+            _ => {}
+        }
+        if !line.ends_with(b"\n") {
+            return error("unexpected end of input stream".to_string());
+        }
+    }
+    None
 }
 
 fn families(page: &[u8]) -> Result<BTreeMap<String, Family>, TextError> {
@@ -230,6 +294,24 @@ mod tests {
                     b_total{c=\"d\"} 1\nb_total{c=\"e\"} 1\n# HELP t x\n# TYPE t gauge\nt 1\n";
         assert_eq!(complaints(page), none);
         assert!(lint(b"x{").is_err());
+    }
+
+    #[test]
+    fn pages_that_cannot_be_read() {
+        for (page, want) in [
+            ("x 1\nx 1", "in line 2: unexpected end of input stream"),
+            (
+                "# HELP x h\n# HELP x h\nx 1\n",
+                "in line 2: second HELP line for metric name \"x\"",
+            ),
+            (
+                "x 1\n# TYPE x gauge\n",
+                "in line 2: second TYPE line for metric name \"x\", or TYPE reported after samples",
+            ),
+            ("# TYPE x foo\n", "in line 1: unknown metric type \"foo\""),
+        ] {
+            assert_eq!(lint(page.as_bytes()).unwrap_err().to_string(), want);
+        }
     }
 
     #[test]

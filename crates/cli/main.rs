@@ -1,7 +1,9 @@
 //! The `tsdb` program: flags, wiring, signals, exit codes.
 
+mod admin;
 mod check;
 mod compat;
+mod complete;
 mod export;
 mod flags;
 mod host_config;
@@ -9,11 +11,15 @@ mod import;
 mod inspect;
 mod lint;
 mod logging;
+mod notify;
 mod output;
 mod progress;
+mod push;
 mod query;
 mod render;
+mod select;
 mod serve;
+mod source;
 mod storage_flags;
 mod test;
 mod time;
@@ -40,6 +46,13 @@ fn main() -> ExitCode {
         flags::Command::Query(args) => query::run(&args),
         flags::Command::Export(args) => export::run(&args),
         flags::Command::Import(args) => import::run(&args),
+        flags::Command::Series(args) => select::series(&args),
+        flags::Command::Labels(args) => select::labels(&args),
+        flags::Command::Push(args) => push::run(&args),
+        flags::Command::Snapshot(args) => admin::snapshot(&args),
+        flags::Command::Delete(args) => admin::delete(&args),
+        flags::Command::Completions(args) => complete::completions(&args),
+        flags::Command::Man(args) => complete::man(&args),
         flags::Command::Check(args) => check::run(&args),
         flags::Command::Inspect(args) => inspect::run(&args),
         flags::Command::Test(args) => match args.command {

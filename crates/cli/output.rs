@@ -1,6 +1,34 @@
-//! Standard output of the commands.
+//! Standard output of the commands, and how they end.
 
 use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+/// Runs a command: exit code 1 and a line on standard error when it fails. A reader of its output
+/// that has seen enough (`tsdb export .. | head -1`) may go away: that is no failure.
+#[expect(clippy::print_stderr, reason = "commands say why they fail")]
+pub(crate) fn report(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
+    match command() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes a line to standard output, for commands whose exit code does not depend on it.
+#[expect(clippy::print_stderr, reason = "commands say why they fail")]
+pub(crate) fn say(line: &str) {
+    if let Err(e) = print(&format!("{line}\n")) {
+        eprintln!("error: standard output: {e}");
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+}
 
 /// Writes text to standard output. A reader that has seen enough (`tsdb query .. | head -1`) may
 /// go away: that is no failure.
@@ -19,6 +47,19 @@ fn write_to(out: &mut impl Write, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_readers_leaving_is_no_failure() {
+        let end = |kind: ErrorKind| format!("{:?}", report(|| Err(io::Error::from(kind).into())));
+        assert_eq!(
+            end(ErrorKind::BrokenPipe),
+            format!("{:?}", ExitCode::SUCCESS)
+        );
+        assert_eq!(
+            end(ErrorKind::StorageFull),
+            format!("{:?}", ExitCode::FAILURE)
+        );
+    }
 
     struct Failing(ErrorKind);
 

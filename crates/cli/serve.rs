@@ -11,7 +11,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use tracing::{error, info, warn};
 
 use tsdb::{Db, Engine, EngineOptions, Options, WalSync};
@@ -21,11 +21,13 @@ use tsdb_http::{Api, ApiOptions, ApiState, BuildInfo};
 use tsdb_model::format_duration_ms;
 use tsdb_net::WebAccess;
 use tsdb_net::server::{Server, ServerOptions};
+use tsdb_promql::ParseOptions;
 use tsdb_scrape::{ScrapeManager, ScrapeOptions};
 
 use crate::flags::{ServeArgs, WalSyncArg};
 use crate::host_config::{SelfTarget, default_config};
 use crate::logging;
+use crate::notify::Notify;
 
 /// Exit code for a configuration that cannot be used, as Prometheus has it.
 const EXIT_CONFIG: u8 = 2;
@@ -67,10 +69,13 @@ fn raise_file_limit() {
 }
 
 /// Time that threads have which are still at work when everything else is done.
-const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(1);
+const LEFTOVERS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Time for storing the pages that have already come when the server stops.
-const LAST_PAGES_TIMEOUT: Duration = Duration::from_secs(5);
+const LAST_PAGES_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Time that answers under way have when the server stops.
+const LAST_ANSWERS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Runs `work`. Threads that are at work for nobody any more (a client gone, a log being read when
 /// the signal came) do not keep the program from ending.
@@ -94,6 +99,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let options = ServerOptions {
         max_connections: args.max_connections as usize,
         idle_timeout: Duration::from_millis(args.read_timeout.unsigned_abs()),
+        stop_timeout: LAST_ANSWERS_TIMEOUT,
         web: web.clone(),
         route_prefix: route_prefix.clone(),
         ..ServerOptions::default()
@@ -187,8 +193,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     scrape.apply(&config);
     state.start(Arc::clone(&db), Some(Arc::clone(&scrape)));
     announce(&args, &config, &own);
+    let notify = Notify::from_env();
+    notify.ready();
+    let mut alive = interval(notify.alive_every().unwrap_or(Duration::from_hours(1)));
 
-    let reload = || -> Result<(), String> {
+    let read_again = || -> Result<(), String> {
         // Everything is read and looked at before anything changes.
         let fresh = load_config(&args, &own, host).and_then(|fresh| {
             web.as_ref().map_or(Ok(()), |web| web.reload())?;
@@ -197,7 +206,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         match fresh {
             Ok(fresh) => {
                 let fresh = Arc::new(fresh);
+                db.set_ooo_window(ooo_window_ms(&fresh));
+                db.set_max_exemplars(max_exemplars(&fresh));
                 scrape.apply(&fresh);
+                announce_rules(&fresh);
                 state.config_applied(fresh);
                 info!("configuration reloaded");
                 Ok(())
@@ -212,6 +224,12 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             }
         }
     };
+    let reload = || -> Result<(), String> {
+        notify.reloading();
+        let done = read_again();
+        notify.ready();
+        done
+    };
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -219,15 +237,18 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             Some(()) = quit_rx.recv() => break,
             _ = hangup.recv() => drop(reload()),
             Some(answer) = reload_rx.recv() => drop(answer.send(reload())),
+            _ = alive.tick() => notify.alive(),
         }
     }
 
     info!("stopping");
+    notify.stopping();
     state.stop();
+    // Answers and pages end side by side.
+    let _ = stop_serving.send(());
     if timeout(LAST_PAGES_TIMEOUT, scrape.stop()).await.is_err() {
         warn!("pages given up: they could not be stored in time");
     }
-    let _ = stop_serving.send(());
     serving.await.context("the listener")?;
     tokio::task::spawn_blocking(move || db.close())
         .await
@@ -241,7 +262,15 @@ fn loader(args: &ServeArgs) -> Loader<'static> {
     Loader {
         expand_env: args.expand_env,
         check: Some(&tsdb_net::client::check),
+        exprs: Some(&check_expr),
+        without_rules: false,
     }
+}
+
+/// Looks whether an expression of a rule is one.
+pub(crate) fn check_expr(expr: &str) -> Result<(), String> {
+    let parsed = tsdb_promql::parse(expr, &ParseOptions::all());
+    parsed.map(drop).map_err(|e| e.to_string())
 }
 
 fn load_config(args: &ServeArgs, own: &SelfTarget, host: bool) -> anyhow::Result<Config> {
@@ -269,6 +298,23 @@ fn own_token(web: Option<&WebAccess>) -> Option<String> {
     Some(web.own_token().expose().to_string())
 }
 
+/// How late samples may be, as the configuration says.
+fn ooo_window_ms(config: &Config) -> i64 {
+    let default = Options::default().ooo_window_ms;
+    config
+        .storage
+        .out_of_order_time_window_ms
+        .unwrap_or(default)
+}
+
+/// How many exemplars are kept.
+fn max_exemplars(config: &Config) -> usize {
+    let most = config.storage.max_exemplars;
+    most.map_or(Options::default().max_exemplars, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    })
+}
+
 async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>> {
     let path = args.storage_path.clone();
     let mut options = Options {
@@ -279,12 +325,11 @@ async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>
             WalSyncArg::Interval => WalSync::default(),
             WalSyncArg::Never => WalSync::Never,
         },
+        ooo_window_ms: ooo_window_ms(config),
+        max_exemplars: max_exemplars(config),
         ..Options::default()
     };
     args.storage.apply(&mut options);
-    if let Some(window) = config.storage.out_of_order_time_window_ms {
-        options.ooo_window_ms = window;
-    }
     let open = move || Db::open(&path, options).map(Arc::new);
     tokio::task::spawn_blocking(open)
         .await?
@@ -384,6 +429,7 @@ fn announce(args: &ServeArgs, config: &Config, own: &SelfTarget) {
             "scraping"
         );
     }
+    announce_rules(config);
     if config.scrape_configs.is_empty() {
         warn!("nothing is scraped: the configuration has no scrape_configs");
     }
@@ -401,6 +447,15 @@ fn announce(args: &ServeArgs, config: &Config, own: &SelfTarget) {
     };
     info!("to query, run: tsdb query{option} 'up'");
     info!("in Grafana, add a data source of type Prometheus with the URL {url}");
+}
+
+/// Says what becomes of the rules: nothing yet.
+fn announce_rules(config: &Config) {
+    let rules: usize = config.rules_found.iter().map(|file| file.rules).sum();
+    if rules > 0 {
+        let files = config.rules_found.len();
+        warn!(files, rules, "rules are checked, but do not run yet");
+    }
 }
 
 #[cfg(test)]

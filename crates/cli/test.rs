@@ -10,27 +10,24 @@ use tsdb::{Appendable, Appender, Db, Options, Querier, Queryable, StorageError, 
 use tsdb_promql::script::{MemoryStore, Report, ScriptStore, run_text};
 
 use crate::flags::TestPromqlArgs;
+use crate::output::say;
 
 /// Runs the command; the exit code is 1 when anything is not as expected.
-#[expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "printing is this command's job"
-)]
+#[expect(clippy::print_stderr, reason = "printing is this command's job")]
 pub(crate) fn run(args: &TestPromqlArgs) -> ExitCode {
     let mut total = Report::default();
     for file in &args.files {
         match run_file(file) {
             Ok(report) => {
                 for failure in &report.failures {
-                    println!("{failure}\n");
+                    say(&format!("{failure}\n"));
                 }
-                println!(
+                say(&format!(
                     "{}: {} passed, {} failed",
                     file.display(),
                     report.passed,
                     report.failed
-                );
+                ));
                 total.merge(report);
             }
             Err(e) => {
@@ -39,7 +36,7 @@ pub(crate) fn run(args: &TestPromqlArgs) -> ExitCode {
             }
         }
     }
-    println!("{} passed, {} failed", total.passed, total.failed);
+    say(&format!("{} passed, {} failed", total.passed, total.failed));
     if total.is_success() {
         ExitCode::SUCCESS
     } else {

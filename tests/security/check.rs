@@ -75,6 +75,36 @@ fn web_configurations() {
 }
 
 #[test]
+fn files_that_a_configuration_names() {
+    let dir = TempDir::new().unwrap();
+    let yaml = "rule_files: ['r*.yml']\nscrape_configs:\n- job_name: a\n  file_sd_configs: [{files: [t.yml]}]\n";
+    let path = write(&dir.path().join("p.yml"), yaml);
+    let (config, dir) = (path.to_str().unwrap(), dir.path());
+    let rules = "groups:\n- name: g\n  rules:\n  - {record: x, expr: sum(up)}\n";
+    write(&dir.join("r.yml"), rules);
+    let (code, out, err) = check(&["config", config]);
+    let want = format!(
+        "Checking {config}\n  WARNING: file {:?} for file_sd in scrape job \"a\" does not exist\n  \
+         SUCCESS: 1 rule files found\n SUCCESS: {config} is valid prometheus config file syntax\n\n\
+         Checking {}\n  SUCCESS: 1 rules found\n  WARNING: rules do not run yet\n\n",
+        dir.join("t.yml").display().to_string(),
+        dir.join("r.yml").display()
+    );
+    assert_eq!((code, err.as_str(), out), (Some(0), "", want));
+    write(&dir.join("r.yml"), &rules.replace("sum(up)", "'sum(up'"));
+    let (code, _, err) = check(&["config", config]);
+    let want =
+        "rule 1, \"x\": could not parse expression: 1:7: parse error: unclosed left parenthesis";
+    assert!(code == Some(1) && err.contains(want), "{err}");
+    let (code, out, _) = check(&["config", "--syntax-only", config]);
+    assert!(code == Some(0) && !out.contains("rules"), "{out}");
+    write(&dir.join("r.yml"), rules);
+    write(&dir.join("t.yml"), "- foo: 1\n");
+    let (code, _, err) = check(&["config", config]);
+    assert!(code == Some(1) && err.contains("t.yml:1:3: "), "{err}");
+}
+
+#[test]
 fn metrics() {
     let lint = |page: &str| {
         let mut child = tsdb()

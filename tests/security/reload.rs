@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use super::replace;
-use crate::support::{Pages, Server, http, wait_for, write};
+use crate::support::{Pages, Server, http, now_ms, wait_for, write};
 
 #[test]
 fn a_reload_is_all_or_nothing() {
@@ -44,7 +44,11 @@ fn a_reload_is_all_or_nothing() {
                 "{good}- job_name: b\nscrape_config_files: ['{}']\n",
                 dir.path().join("no.yml").display()
             ),
-            "no.yml: No such file or directory",
+            "p.yml:6:23: scrape_config_files[0]: \"",
+        ),
+        (
+            format!("{good}- job_name: b\nrule_files: ['no.yml']\n"),
+            "p.yml:6:14: rule_files[0]: \"",
         ),
     ] {
         write(&path, &bad);
@@ -75,4 +79,38 @@ fn a_reload_is_all_or_nothing() {
     assert_eq!(jobs(), "[\"a\",\"b\"]");
     let metrics = server.get("/metrics").body;
     assert!(metrics.contains("\nprometheus_config_last_reload_successful 1\n"));
+}
+
+/// A late sample is pushed before and after the window for such samples is changed.
+#[test]
+fn a_reload_changes_how_late_samples_may_be() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("p.yml");
+    let window = |window: &str| {
+        let text = format!("storage: {{tsdb: {{out_of_order_time_window: {window}}}}}\n");
+        write(&path, &text);
+    };
+    window("1h");
+    let config = format!("--config.file={}", path.display());
+    let server = Server::start(&dir.path().join("d"), &[&config, "--web.enable-lifecycle"]);
+    let now = now_ms();
+    let push = |t: i64| {
+        let line = format!(
+            "{{\"metric\":{{\"__name__\":\"late\"}},\"values\":[{t}],\"timestamps\":[{t}]}}\n"
+        );
+        let answer = http("POST", &format!("{}/api/v1/import", server.url), &[], &line).unwrap();
+        (answer.status, answer.body)
+    };
+    let (status, body) = push(now);
+    assert!(status < 300, "{body}");
+    let (status, body) = push(now - 60_000);
+    assert!(status < 300, "{body}");
+    for (to, word) in [("0s", "out of order"), ("30s", "too old"), ("1h", "")] {
+        window(to);
+        let answer = http("POST", &format!("{}/-/reload", server.url), &[], "").unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let (status, body) = push(now - 120_000);
+        assert_eq!(status < 300, word.is_empty(), "{to}: {status} {body}");
+        assert!(body.contains(word), "{to}: {body}");
+    }
 }

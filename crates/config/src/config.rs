@@ -1,11 +1,13 @@
 //! The configuration as meant: every value resolved.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use tsdb_model::relabel::RelabelConfig;
 
 use crate::file_sd::FileSdConfig;
 use crate::http_client::HttpClientConfig;
+use crate::rule_files::RuleFile;
 
 /// `scrape_interval` and `evaluation_interval` of a configuration that names none: 1m.
 pub const DEFAULT_INTERVAL_MS: i64 = 60_000;
@@ -29,6 +31,10 @@ pub(crate) const UNDERSCORES: &str = "underscores";
 pub struct Config {
     /// `global`
     pub global: GlobalConfig,
+    /// `rule_files`: names and patterns. Rules do not run yet.
+    pub rule_files: Vec<PathBuf>,
+    /// The files that these names mean, where they were looked at.
+    pub rules_found: Vec<RuleFile>,
     /// `scrape_configs`
     pub scrape_configs: Vec<ScrapeConfig>,
     /// `storage`
@@ -94,6 +100,8 @@ impl Default for GlobalConfig {
 pub struct StorageConfig {
     /// `tsdb.out_of_order_time_window` in milliseconds.
     pub out_of_order_time_window_ms: Option<i64>,
+    /// `exemplars.max_exemplars`
+    pub max_exemplars: Option<u64>,
 }
 
 /// One job of `scrape_configs`, with what it does not say taken from `global`. Limits are 0 when

@@ -10,7 +10,7 @@ use crate::env::expand;
 use crate::error::Problem;
 use crate::http_client::HttpClientConfig;
 use crate::node::{Node, Section, Value};
-use crate::{scrape, unsupported};
+use crate::{later, scrape, unsupported};
 
 /// Looks up a variable of the environment.
 pub(crate) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -35,9 +35,10 @@ pub(crate) struct Context<'a> {
     pub(crate) check: Option<&'a ClientCheck<'a>>,
 }
 
-const TOP: [&str; 5] = [
+const TOP: [&str; 6] = [
     "global",
     "runtime",
+    "rule_files",
     "scrape_configs",
     "scrape_config_files",
     "storage",
@@ -81,15 +82,9 @@ const PROTOCOLS: [&str; 5] = [
 const PROTOBUF: &str = "PrometheusProto";
 
 /// Makes a configuration of a file's content. Also says which other files hold jobs.
-pub(crate) fn read(
-    root: &Node,
-    context: &Context<'_>,
-) -> Result<(Config, Vec<ScrapeFiles>), Problem> {
+pub(crate) fn read(root: &Node, context: &Context<'_>) -> Result<(Config, OtherFiles), Problem> {
     let top = Section::open(root, String::new(), &[&TOP, &unsupported::TOP])?;
-    if let Some(alerting) = top.get("alerting") {
-        alerting.section(&[&["alert_relabel_configs", "alertmanagers"]])?;
-    }
-    top.refuse(&unsupported::TOP)?;
+    later::refuse(&top, context)?;
     if let Some(runtime) = top.get("runtime") {
         // Nothing to tune: there is no garbage collector.
         if let Some(gogc) = runtime.section(&[&["gogc"]])?.get("gogc") {
@@ -109,26 +104,47 @@ pub(crate) fn read(
     };
     let mut config = Config {
         global,
-        scrape_configs: Vec::new(),
         storage,
+        ..Config::default()
     };
     read_jobs(&top, &mut config, context)?;
-    let mut files = Vec::new();
-    if let Some(list) = top.get("scrape_config_files") {
-        for item in list.items()? {
-            let pattern = context.dir.join(item.string()?);
-            let problem = item.problem("");
-            files.push(ScrapeFiles { pattern, problem });
-        }
-    }
-    Ok((config, files))
+    let rule_files = named_files(&top, "rule_files", context)?;
+    config.rule_files = rule_files.iter().map(|f| f.pattern.clone()).collect();
+    let more = OtherFiles {
+        scrape_configs: named_files(&top, "scrape_config_files", context)?,
+        rules: rule_files,
+    };
+    Ok((config, more))
 }
 
-/// An entry of `scrape_config_files`.
-pub(crate) struct ScrapeFiles {
+/// What else belongs to a configuration.
+pub(crate) struct OtherFiles {
+    pub(crate) scrape_configs: Vec<NamedFiles>,
+    pub(crate) rules: Vec<NamedFiles>,
+}
+
+/// An entry of `scrape_config_files` or `rule_files`.
+pub(crate) struct NamedFiles {
     pub(crate) pattern: PathBuf,
     /// Its place, for when something is wrong with it.
     pub(crate) problem: Problem,
+}
+
+fn named_files(
+    top: &Section<'_>,
+    key: &str,
+    context: &Context<'_>,
+) -> Result<Vec<NamedFiles>, Problem> {
+    let Some(list) = top.get(key) else {
+        return Ok(Vec::new());
+    };
+    let mut files = Vec::new();
+    for item in list.items()? {
+        let pattern = context.dir.join(item.string()?);
+        let problem = item.problem("");
+        files.push(NamedFiles { pattern, problem });
+    }
+    Ok(files)
 }
 
 /// Adds the jobs of another file.
@@ -210,24 +226,15 @@ fn global(section: &Section<'_>, env: Env<'_>) -> Result<GlobalConfig, Problem> 
 }
 
 fn storage(section: &Section<'_>) -> Result<StorageConfig, Problem> {
-    if let Some(exemplars) = section.get("exemplars") {
-        exemplars
+    let max_exemplars = match section.get("exemplars") {
+        Some(field) => field
             .section(&[&["max_exemplars"]])?
-            .number("max_exemplars")?;
-    }
-    let Some(tsdb) = section.get("tsdb") else {
-        return Ok(StorageConfig::default());
+            .number("max_exemplars")?,
+        None => None,
     };
-    let tsdb = tsdb.section(&[&[
-        "out_of_order_time_window",
-        "retention",
-        "chunk_encoding",
-        "stale_series_compaction_threshold",
-    ]])?;
-    // How chunks are encoded and when they are written out is the store's own business.
-    tsdb.refuse(&["retention"])?;
     Ok(StorageConfig {
-        out_of_order_time_window_ms: tsdb.duration_ms("out_of_order_time_window")?,
+        out_of_order_time_window_ms: later::tsdb(section)?,
+        max_exemplars,
     })
 }
 

@@ -3,8 +3,8 @@
 //! [`Config::load`] reads a file and [`Config::parse`] a text. Both are as strict as Prometheus:
 //! unknown and repeated keys, wrong types and values that make no sense are errors that name file,
 //! line, column and field. What Prometheus can do and this server cannot yet is refused too,
-//! instead of being left out in silence; so is what a [`Loader`] finds wrong with named files. In a loaded configuration every default and everything
-//! inherited from `global` is filled in.
+//! instead of being left out in silence; so is what a [`Loader`] finds wrong with named files. In a
+//! loaded configuration every default and everything inherited from `global` is filled in.
 
 mod config;
 mod env;
@@ -13,12 +13,16 @@ mod file_sd;
 mod glob;
 mod global;
 mod http_client;
+mod later;
 mod load;
 mod node;
 mod relabel;
+mod rule_files;
 mod scrape;
 mod secret;
+mod shape;
 mod size;
+mod token;
 mod unsupported;
 mod web;
 mod yaml;
@@ -35,8 +39,10 @@ pub use http_client::{
     Authorization, BasicAuth, HeaderValues, HttpClientConfig, Source, TlsConfig, TlsVersion,
 };
 pub use load::{Loader, load_target_groups, read_file};
+pub use rule_files::{ExprCheck, RuleFile};
 pub use secret::{SECRET, Secret};
 pub use size::{format_size, parse_size};
+pub use token::{TokenConfig, TokenSource};
 pub use web::{ClientAuth, TlsServerConfig, WebConfig};
 
 #[cfg(test)]

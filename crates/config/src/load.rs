@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::options::{DuplicateKeyPolicy, NonFiniteFloatPolicy};
@@ -16,11 +16,12 @@ use serde_saphyr::{
 use crate::config::{Config, StaticConfig};
 use crate::env::expand_nodes;
 use crate::error::{ConfigError, Position, Problem};
-use crate::file_sd;
 use crate::glob::glob;
-use crate::global::{self, ClientCheck, Context, Env};
+use crate::global::{self, ClientCheck, Context, Env, NamedFiles};
 use crate::node::{Key, Node, Value};
+use crate::rule_files::{ExprCheck, RuleFile};
 use crate::web::{self, WebConfig};
+use crate::{file_sd, rule_files};
 
 /// Largest file that is read. Static configurations of the largest sites take a few megabytes.
 const MAX_FILE_BYTES: u64 = 32 << 20;
@@ -55,6 +56,10 @@ pub struct Loader<'a> {
     /// Looks at the files that HTTP clients need, so that what is wrong with them is reported
     /// with its place in the configuration.
     pub check: Option<&'a ClientCheck<'a>>,
+    /// Looks at the expressions of rules.
+    pub exprs: Option<&'a ExprCheck<'a>>,
+    /// Does not look at the files of `rule_files`.
+    pub without_rules: bool,
 }
 
 impl Loader<'_> {
@@ -84,15 +89,8 @@ impl Loader<'_> {
         let root = self.nodes(yaml, name, context)?;
         let read = global::read(&root, context);
         let (mut config, more) = read.map_err(|problem| problem.in_file(name))?;
-        for entry in more {
-            let found = glob(&entry.pattern).map_err(|reason| {
-                let problem = Problem {
-                    reason,
-                    ..entry.problem
-                };
-                problem.in_file(name)
-            })?;
-            for path in found {
+        for entry in more.scrape_configs {
+            for path in entry.find(name)? {
                 let (name, text) = read_text_file(&path)?;
                 let root = self.nodes(&text, &name, context)?;
                 let context = Context {
@@ -103,7 +101,24 @@ impl Loader<'_> {
                     .map_err(|problem| problem.in_file(&name))?;
             }
         }
+        let rules = more.rules.into_iter().filter(|_| !self.without_rules);
+        for entry in rules {
+            for path in entry.find(name)? {
+                let known = config.rules_found.iter().any(|known| known.path == path);
+                if !known {
+                    let rules = self.read_rules(&path)?;
+                    config.rules_found.push(RuleFile { path, rules });
+                }
+            }
+        }
         Ok(config)
+    }
+
+    /// Checks a file of rules and counts them.
+    fn read_rules(&self, path: &Path) -> Result<usize, ConfigError> {
+        let (name, text) = read_text_file(path)?;
+        let root = parse_nodes(&text, &name)?;
+        rule_files::read(&root, self.exprs).map_err(|problem| problem.in_file(&name))
     }
 
     fn nodes(&self, yaml: &str, name: &str, context: &Context<'_>) -> Result<Node, ConfigError> {
@@ -112,6 +127,26 @@ impl Loader<'_> {
             expand_nodes(&mut root, context.env).map_err(|problem| problem.in_file(name))?;
         }
         Ok(root)
+    }
+}
+
+impl NamedFiles {
+    /// The files that are meant; one without wildcards must be there.
+    fn find(&self, config: &str) -> Result<Vec<PathBuf>, ConfigError> {
+        let wrong = |reason: String| {
+            let place = self.problem.clone();
+            Problem { reason, ..place }.in_file(config)
+        };
+        let found = glob(&self.pattern).map_err(wrong)?;
+        match found.as_slice() {
+            [only] if *only == self.pattern && !only.exists() => {
+                let name = only.display().to_string();
+                Err(wrong(format!(
+                    "{name:?} does not point to an existing file"
+                )))
+            }
+            _ => Ok(found),
+        }
     }
 }
 

@@ -3,14 +3,7 @@
 //! the setup do less than it says.
 
 /// At the top.
-pub(crate) const TOP: [&str; 6] = [
-    "rule_files",
-    "alerting",
-    "remote_write",
-    "remote_read",
-    "otlp",
-    "tracing",
-];
+pub(crate) const TOP: [&str; 5] = ["alerting", "remote_write", "remote_read", "otlp", "tracing"];
 
 /// In `global` and in jobs.
 pub(crate) const COMMON: [&str; 4] = [

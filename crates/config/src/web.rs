@@ -7,6 +7,7 @@ use crate::error::Problem;
 use crate::http_client::{Source, TlsVersion, file, is_header_name, source};
 use crate::node::{Field, Node, Section};
 use crate::secret::Secret;
+use crate::token::{self, TokenConfig, TokenSource};
 
 /// A whole web configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,6 +16,8 @@ pub struct WebConfig {
     pub tls: Option<TlsServerConfig>,
     /// `basic_auth_users`: names and bcrypt hashes. Everyone may come in when it is empty.
     pub users: BTreeMap<String, Secret>,
+    /// `bearer_tokens`; not in Prometheus.
+    pub tokens: Vec<TokenConfig>,
     /// `http_server_config.headers`
     pub headers: BTreeMap<String, String>,
 }
@@ -70,15 +73,17 @@ const HEADERS: [(&str, &[&str]); 7] = [
 impl WebConfig {
     /// Every file that is named here; the server reads them again when they change.
     pub fn files(&self) -> Vec<PathBuf> {
-        let Some(tls) = &self.tls else {
-            return Vec::new();
-        };
-        let sources = [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()];
+        let tokens = self.tokens.iter().filter_map(|token| match &token.token {
+            TokenSource::Plain(source) => Some(source),
+            TokenSource::Sha256(_) => None,
+        });
+        let tls = self.tls.iter();
+        let tls = tls.flat_map(|tls| [Some(&tls.cert), Some(&tls.key), tls.client_ca.as_ref()]);
         let file = |source: &Source| match source {
             Source::File(path) => Some(path.clone()),
             Source::Inline(_) => None,
         };
-        sources.into_iter().flatten().filter_map(file).collect()
+        tls.flatten().chain(tokens).filter_map(file).collect()
     }
 }
 
@@ -88,6 +93,7 @@ pub(crate) fn read(root: &Node, dir: &Path) -> Result<WebConfig, Problem> {
         "tls_server_config",
         "http_server_config",
         "basic_auth_users",
+        "bearer_tokens",
         "rate_limit",
     ]];
     let top = Section::open(root, String::new(), known)?;
@@ -119,6 +125,10 @@ pub(crate) fn read(root: &Node, dir: &Path) -> Result<WebConfig, Problem> {
             None => BTreeMap::new(),
         },
         users,
+        tokens: match top.get("bearer_tokens") {
+            Some(field) => token::read(&field, dir)?,
+            None => Vec::new(),
+        },
     })
 }
 

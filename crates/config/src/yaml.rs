@@ -7,7 +7,7 @@ use tsdb_model::relabel::{DEFAULT_REGEX, RelabelConfig};
 
 use std::path::Path;
 
-use crate::config::{Config, GlobalConfig, ScrapeConfig, StaticConfig};
+use crate::config::{Config, GlobalConfig, ScrapeConfig, StaticConfig, StorageConfig};
 use crate::http_client::{HttpClientConfig, Source, TlsConfig, redacted};
 use crate::node::parse_bool;
 use crate::secret::SECRET;
@@ -21,16 +21,27 @@ impl Config {
     pub fn to_yaml(&self) -> String {
         let mut out = Lines::default();
         out.global(&self.global);
+        if !self.rule_files.is_empty() {
+            let names = self.rule_files.iter();
+            let names: Vec<_> = names.map(|f| f.display().to_string()).collect();
+            out.strings(0, "rule_files", &names);
+        }
         if !self.scrape_configs.is_empty() {
             out.line(0, "scrape_configs:");
             for job in &self.scrape_configs {
                 out.job(job);
             }
         }
-        if let Some(window) = self.storage.out_of_order_time_window_ms {
+        if self.storage != StorageConfig::default() {
             out.line(0, "storage:");
+        }
+        if let Some(window) = self.storage.out_of_order_time_window_ms {
             out.line(1, "tsdb:");
             out.pair(2, "out_of_order_time_window", &format_duration_ms(window));
+        }
+        if let Some(most) = self.storage.max_exemplars {
+            out.line(1, "exemplars:");
+            out.line(2, &format!("max_exemplars: {most}"));
         }
         out.text
     }

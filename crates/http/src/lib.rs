@@ -4,6 +4,7 @@
 //! [`Handler`](tsdb_net::server::Handler) of a `tsdb_net` server. Every endpoint is described in
 //! docs/http-api.md.
 
+mod access;
 mod answer;
 mod api;
 mod counters;

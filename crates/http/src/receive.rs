@@ -93,12 +93,12 @@ impl Receiver {
         &self,
         version: WriteVersion,
         block: &[u8],
-        work: impl FnOnce(&WriteRequest) -> R,
+        work: impl FnOnce(&mut WriteRequest) -> R,
     ) -> Result<R, RemoteError> {
         let pooled = self.lock_pool().pop();
         let mut request = pooled.unwrap_or_default();
         let read = request.read(version, block, &self.keys);
-        let done = read.map(|()| work(&request));
+        let done = read.map(|()| work(&mut request));
         request.clear();
         let mut pool = self.lock_pool();
         if pool.len() < MAX_POOLED {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, ORIGIN, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tsdb_net::Grant;
 use tsdb_net::body::Body;
 use tsdb_net::encoding::Encoding;
 use tsdb_net::server::{Handler, ReadBodyError, Request, Response, ResponseFuture, read_body};
@@ -26,7 +27,7 @@ use crate::api::{
 use crate::error::{ApiError, ErrorKind};
 use crate::params::Params;
 use crate::state::{ApiState, Running};
-use crate::{form, pages, self_metrics};
+use crate::{access, form, pages, self_metrics};
 
 /// Longest form body, in bytes, as in Prometheus.
 const MAX_BODY_BYTES: u64 = 32 << 20;
@@ -271,6 +272,13 @@ impl Api {
         if !route.methods.contains(&head.method) {
             return (route.pattern, other_method(route, is_api, &head.method));
         }
+        let grant = head.extensions.get::<Arc<Grant>>().cloned();
+        if let Some(refusal) = grant
+            .as_ref()
+            .and_then(|g| access::refused(g, route.pattern))
+        {
+            return (route.pattern, refusal);
+        }
         let body = match body {
             Ok(body) => body,
             Err(e) => return (route.pattern, unread_body(&e)),
@@ -298,10 +306,13 @@ impl Api {
             headers: head.headers.clone(),
             body,
         };
-        (route.pattern, survive(self.run(route.action, call)).await)
+        (
+            route.pattern,
+            survive(self.run(route.action, call, grant)).await,
+        )
     }
 
-    async fn run(&self, action: Action, call: Call) -> Response {
+    async fn run(&self, action: Action, call: Call, grant: Option<Arc<Grant>>) -> Response {
         match action {
             Action::Early(handler) => blocking(move || handler(&call)).await,
             Action::EarlyOwn(handler) => handler(&call),
@@ -313,6 +324,7 @@ impl Api {
                 let Some(running) = self.0.running().cloned() else {
                     return misc::unavailable(&self.0);
                 };
+                let running = Running { grant, ..running };
                 match action {
                     Action::Instant => query::instant(call, running).await,
                     Action::Range => query::range(call, running).await,

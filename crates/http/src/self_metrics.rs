@@ -41,6 +41,7 @@ pub(crate) fn metrics_page(state: &ApiState) -> String {
     engine::write(&mut page, state);
     http::write(&mut page, state);
     receive::write(&mut page, state);
+    notifier(&mut page);
     if let Some(running) = state.running() {
         store::write(&mut page, &running.db.stats());
         if let Some(scrape) = &running.scrape {
@@ -128,6 +129,26 @@ fn program(page: &mut Page, state: &ApiState) {
     );
 }
 
+/// Alerts that rely on these go on working: there is no notifier, and it has nothing to do.
+fn notifier(page: &mut Page) {
+    for (name, help) in [
+        (
+            "prometheus_notifications_alertmanagers_discovered",
+            "Alertmanagers found: none, there is no notifier.",
+        ),
+        (
+            "prometheus_notifications_queue_capacity",
+            "Alerts that can wait to be sent: none, there is no notifier.",
+        ),
+        (
+            "prometheus_notifications_queue_length",
+            "Alerts waiting to be sent: none, there is no notifier.",
+        ),
+    ] {
+        page.gauge(name, help, 0.0);
+    }
+}
+
 /// The architecture as Go, and so Prometheus, calls it.
 fn go_arch() -> &'static str {
     match std::env::consts::ARCH {
@@ -147,6 +168,22 @@ fn process_metrics(page: &mut Page) {
         "Seconds of user and system CPU time spent.",
     );
     page.0.sample("", &[], process.cpu_seconds);
+    if let Some((received, sent)) = process.network_bytes {
+        for (name, what, bytes) in [
+            ("process_network_receive_bytes_total", "received", received),
+            ("process_network_transmit_bytes_total", "sent", sent),
+        ] {
+            let help = format!("Bytes {what} by the network this process is in.");
+            page.counter(name, &help, bytes);
+        }
+    }
+    // Without a limit Prometheus shows the largest number.
+    let max_virtual = process.max_virtual_bytes.unwrap_or(u64::MAX) as f64;
+    page.gauge(
+        "process_virtual_memory_max_bytes",
+        "Most virtual memory allowed, in bytes.",
+        max_virtual,
+    );
     let max_fds = process.max_fds.map_or(f64::INFINITY, |n| n as f64);
     for (name, help, value) in [
         ("process_max_fds", "Most file descriptors allowed.", max_fds),

@@ -12,6 +12,7 @@ use tsdb_config::Config;
 use tsdb_host::HostCollector;
 use tsdb_model::matcher::{AnchoredRegex, MatcherError};
 use tsdb_model::{Clock, SystemClock};
+use tsdb_net::Grant;
 use tsdb_scrape::ScrapeManager;
 
 use crate::api::notifications::MAX_LISTENERS;
@@ -119,6 +120,8 @@ impl Default for ApiOptions {
 pub(crate) struct Running {
     pub(crate) db: Arc<Db>,
     pub(crate) scrape: Option<Arc<ScrapeManager>>,
+    /// What the client's token allows; everything without one.
+    pub(crate) grant: Option<Arc<Grant>>,
 }
 
 /// State shared by all requests. Serving may begin before the store is open: until
@@ -189,7 +192,11 @@ impl ApiState {
 
     /// The store is open: from now on requests are answered. A second call changes nothing.
     pub fn start(&self, db: Arc<Db>, scrape: Option<Arc<ScrapeManager>>) {
-        let _ = self.running.set(Running { db, scrape });
+        let _ = self.running.set(Running {
+            db,
+            scrape,
+            grant: None,
+        });
         self.notifications.clear(notifications::STARTING);
     }
 

@@ -239,6 +239,28 @@ impl Client {
         .await
     }
 
+    /// Posts a body, which `headers` describe; else like [`Client::get`].
+    pub async fn post(
+        &self,
+        url: &str,
+        body: impl Into<Bytes>,
+        headers: &[(&str, String)],
+        timeout: Duration,
+        max_body_bytes: u64,
+    ) -> Result<Response, FetchError> {
+        let body = body.into();
+        self.send(
+            "Post",
+            Method::POST,
+            url,
+            headers,
+            body,
+            timeout,
+            max_body_bytes,
+        )
+        .await
+    }
+
     #[expect(clippy::too_many_arguments, reason = "private, and each is said once")]
     async fn send(
         &self,

@@ -17,4 +17,4 @@ pub mod web;
 pub use body::{Body, BodySender, BodyWriter};
 pub use client::{Client, ClientOptions, FetchError};
 pub use server::{Handler, Request, Response, Server, ServerOptions};
-pub use web::{WebAccess, WebError};
+pub use web::{Grant, WebAccess, WebError};

@@ -2,6 +2,7 @@
 //! guard in front of every path.
 
 mod password;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,8 @@ use crate::files::{self, Stamp};
 use crate::server::{Handler, Request, Response, ResponseFuture};
 use crate::tls::server::build;
 use password::{Passwords, Verdict};
+pub use token::Grant;
+use token::Tokens;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -38,6 +41,16 @@ pub enum WebError {
     Tls {
         /// The web configuration.
         file: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A bearer token cannot be used.
+    #[error("{file}: token {name:?}: {reason}")]
+    Token {
+        /// The web configuration.
+        file: String,
+        /// Name of the token.
+        name: String,
         /// What is wrong.
         reason: String,
     },
@@ -67,6 +80,7 @@ struct Current {
     config: WebConfig,
     tls: Option<Arc<ServerConfig>>,
     headers: HeaderMap,
+    tokens: Tokens,
     files: Vec<PathBuf>,
 }
 
@@ -90,9 +104,17 @@ impl Current {
         Ok(Self {
             tls: tls.map(Arc::new),
             headers,
+            tokens: Tokens::load(&config.tokens, path)?,
             files,
             config,
         })
+    }
+}
+
+impl Current {
+    /// True when not everyone may come in.
+    fn is_closed(&self) -> bool {
+        !self.config.users.is_empty() || !self.config.tokens.is_empty()
     }
 }
 
@@ -127,9 +149,9 @@ impl WebAccess {
         &self.own_token
     }
 
-    /// True when clients have to give a password.
+    /// True when clients have to give a password or a token.
     pub fn asks_for_password(&self) -> bool {
-        !self.current().config.users.is_empty()
+        self.current().is_closed()
     }
 
     /// True when clients have to show a certificate.
@@ -209,13 +231,15 @@ impl Guarded {
 }
 
 impl Handler for Guarded {
-    fn handle(&self, request: Request) -> ResponseFuture {
+    fn handle(&self, mut request: Request) -> ResponseFuture {
         let current = self.access.current();
         let access = self.access.clone();
         let inner = self.inner.clone();
         Box::pin(async move {
             let shown = request.headers().get(AUTHORIZATION);
-            let verdict = if current.config.users.is_empty()
+            let grant = shown.and_then(|shown| current.tokens.find(shown));
+            let verdict = if !current.is_closed()
+                || grant.is_some()
                 || shown.is_some_and(|shown| is_token(shown, &access.own_token))
             {
                 Verdict::Known
@@ -231,10 +255,18 @@ impl Handler for Guarded {
                     None => Verdict::Unknown,
                 }
             };
+            if let Some(grant) = grant {
+                request.extensions_mut().insert(grant);
+            }
             let mut response = match verdict {
                 Verdict::Known => inner.handle(request).await,
                 Verdict::Unknown => {
-                    let header = (WWW_AUTHENTICATE, "Basic");
+                    let scheme = if current.config.users.is_empty() {
+                        "Bearer"
+                    } else {
+                        "Basic"
+                    };
+                    let header = (WWW_AUTHENTICATE, scheme);
                     plain(StatusCode::UNAUTHORIZED, header, "Unauthorized\n")
                 }
                 Verdict::TooMany => plain(

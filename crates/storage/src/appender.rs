@@ -9,7 +9,6 @@ use tsdb_model::{
 use crate::commit::{Pending, PendingSample};
 use crate::head::exemplars::{ExemplarOrder, order};
 use crate::head::series::SampleValue;
-use crate::order::Bounds;
 use crate::shared::Shared;
 
 /// A transaction on a store.
@@ -36,7 +35,7 @@ impl<'a> StoreAppender<'a> {
             let head = self.shared.head();
             let known = head.get(series).ok_or(AppendError::UnknownSeries)?;
             known.touch(self.number);
-            let mut bounds = Bounds::new(&self.shared.options, head.max_t);
+            let mut bounds = self.shared.bounds(head.max_t);
             if self.pending.refuse_late {
                 bounds = bounds.without_late();
             }

@@ -90,7 +90,7 @@ impl Run<'_> {
 
 fn plan(shared: &Shared, head: &Head, mut pending: Pending) -> Plan {
     let mut plan = Plan::default();
-    let mut bounds = Bounds::new(&shared.options, head.max_t);
+    let mut bounds = shared.bounds(head.max_t);
     if pending.refuse_late {
         bounds = bounds.without_late();
     }

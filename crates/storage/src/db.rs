@@ -341,6 +341,17 @@ impl Db {
         &self.shared.options
     }
 
+    /// Changes [`Options::ooo_window_ms`] for the samples that come from now on.
+    pub fn set_ooo_window(&self, window_ms: i64) {
+        let window = &self.shared.ooo_window_ms;
+        window.store(window_ms.max(0), Ordering::Relaxed);
+    }
+
+    /// Changes [`Options::max_exemplars`]; what is too many then goes at once.
+    pub fn set_max_exemplars(&self, max: usize) {
+        self.shared.head_mut().exemplars.set_max(max);
+    }
+
     /// A consistent view of the samples with `mint_ms <= t <= maxt_ms`.
     pub fn querier(
         &self,

@@ -63,7 +63,13 @@ impl Shared {
 
     /// What is older is past retention.
     pub(crate) fn retention_floor(&self) -> i64 {
-        Bounds::new(&self.options, self.head().max_t).retention_floor
+        self.bounds(self.head().max_t).retention_floor
+    }
+
+    /// Which times are taken when the newest sample is at `max_t`.
+    pub(crate) fn bounds(&self, max_t: Option<i64>) -> Bounds {
+        let window = self.ooo_window_ms.load(Ordering::Relaxed);
+        Bounds::new(&self.options, window, max_t)
     }
 
     /// Runs one job now, not in the background.

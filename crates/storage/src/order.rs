@@ -31,11 +31,11 @@ pub(crate) enum Verdict {
 
 impl Bounds {
     /// The bounds when the newest sample of the store is at `max_t`.
-    pub(crate) fn new(options: &Options, max_t: Option<i64>) -> Self {
+    pub(crate) fn new(options: &Options, ooo_window_ms: i64, max_t: Option<i64>) -> Self {
         let Some(max_t) = max_t else {
             return Self {
                 min_valid: i64::MIN,
-                late_floor: (options.ooo_window_ms > 0).then_some(i64::MIN),
+                late_floor: (ooo_window_ms > 0).then_some(i64::MIN),
                 retention_floor: i64::MIN,
             };
         };
@@ -48,8 +48,7 @@ impl Bounds {
         };
         Self {
             min_valid: max_t.saturating_sub(MAX_BEHIND_MS),
-            late_floor: (options.ooo_window_ms > 0)
-                .then(|| max_t.saturating_sub(options.ooo_window_ms)),
+            late_floor: (ooo_window_ms > 0).then(|| max_t.saturating_sub(ooo_window_ms)),
             retention_floor,
         }
     }
@@ -129,12 +128,11 @@ mod tests {
 
     fn bounds(window: i64, retention: i64) -> Bounds {
         let options = Options {
-            ooo_window_ms: window,
             retention_ms: retention,
             clock: Arc::new(ManualClock::new(100 * HOUR)),
             ..Options::default()
         };
-        Bounds::new(&options, Some(100 * HOUR))
+        Bounds::new(&options, window, Some(100 * HOUR))
     }
 
     fn check(bounds: Bounds, t: i64, newest: Option<i64>) -> Result<Verdict, AppendError> {

@@ -2,7 +2,7 @@
 //! (the right to run one), then the log (the right to commit), then the head, then the small ones.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
 };
@@ -100,6 +100,8 @@ pub(crate) struct Opening {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) options: Options,
+    /// [`Options::ooo_window_ms`] as it is now.
+    pub(crate) ooo_window_ms: AtomicI64,
     pub(crate) dir: Arc<dyn Dir>,
     pub(crate) log: Mutex<Log>,
     head: RwLock<Head>,
@@ -137,6 +139,7 @@ impl Shared {
         dir_lock: Option<Box<dyn DirLock>>,
     ) -> Self {
         Self {
+            ooo_window_ms: AtomicI64::new(options.ooo_window_ms),
             options,
             dir,
             log: Mutex::new(log),

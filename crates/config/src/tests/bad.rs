@@ -181,10 +181,41 @@ fn bad_files() {
             "scrape_configs:\n- job_name: a\n  relabel_configs: [null]\n",
         ),
         // Not supported.
-        (&not_supported("1:1: rule_files"), "rule_files: [a.yml]\n"),
+        (
+            "1:14: rule_files[0]: \"a.yml\" does not point to an existing file",
+            "rule_files: [a.yml]\n",
+        ),
         (
             &not_supported("1:1: alerting"),
             "alerting: {alertmanagers: [{static_configs: [{targets: ['a:1']}]}]}\n",
+        ),
+        (
+            "1:59: alerting.alertmanagers[0].api_version: expected Alertmanager api version to be one \
+             of [v2] but got v1",
+            "alerting: {alertmanagers: [{path_prefix: /a, api_version: v1}]}\n",
+        ),
+        (
+            "1:16: remote_write[0]: url for remote_write is empty",
+            "remote_write: [{name: a}]\n",
+        ),
+        (
+            "1:34: remote_write[0]: field foo not found",
+            "remote_write: [{url: 'http://x', foo: 1}]\n",
+        ),
+        (
+            "1:61: remote_write[0].queue_config.max_shards: expected a number that is not negative, \
+             got \"x\"",
+            "remote_write: [{url: 'http://x', queue_config: {max_shards: x}}]\n",
+        ),
+        (
+            "1:30: otlp.translation_strategy: expected one of [\"UnderscoreEscapingWithSuffixes\", \
+             \"UnderscoreEscapingWithoutSuffixes\", \"NoUTF8EscapingWithSuffixes\", \
+             \"NoTranslation\"], got \"x\"",
+            "otlp: {translation_strategy: x}\n",
+        ),
+        (
+            &not_supported("1:1: tracing"),
+            "tracing: {endpoint: 'localhost:4317', timeout: 5s}\n",
         ),
         (
             "1:12: alerting: field foo not found",
@@ -221,7 +252,8 @@ fn bad_files() {
             "scrape_configs:\n- job_name: a\n  oauth2: {client_id: me, token_url: 'http://x'}\n",
         ),
         (
-            &not_supported("1:18: storage.tsdb.retention"),
+            "1:29: storage.tsdb.retention: not supported yet; --storage.tsdb.retention.time says how \
+             long to keep data",
             "storage: {tsdb: {retention: {time: 1d}}}\n",
         ),
     ];

@@ -65,3 +65,78 @@ fn hostile_yaml_is_bounded() {
         assert!(got.len() < 300, "{}", &got[..300]);
     }
 }
+
+#[test]
+fn rule_files_are_found_and_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        use std::io::Write;
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.write(true).create(true).truncate(true);
+        let mut file = options.open(dir.path().join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        dir.path().join(name)
+    };
+    let config = write("p.yml", "rule_files: [one.yml, 'r/*.yml', 'o*.yml']\n");
+    let good = "groups:\n- name: a\n  interval: 1m\n  rules:\n  - {record: x, expr: up}\n  - {alert: B, \
+                expr: up == 0, for: 5m, annotations: {summary: down}}\n";
+    let path = write("one.yml", good);
+    let loaded = Config::load(&config).unwrap();
+    assert_eq!(loaded.rules_found, [RuleFile { path, rules: 2 }]);
+    assert_eq!(loaded.rule_files.len(), 3);
+    let exprs = |expr: &str| match expr {
+        "up" => Ok(()),
+        other => Err(format!("no {other}")),
+    };
+    let loader = Loader {
+        exprs: Some(&exprs),
+        ..Loader::default()
+    };
+    for (want, group) in [
+        (
+            "1:10: groups[0]: Groupname must not be empty",
+            "{rules: []}",
+        ),
+        (
+            "1:26: groups[1].name: groupname: \"a\" is repeated in the same file",
+            "{name: a}, {name: a}",
+        ),
+        (
+            "1:29: groups[0].rules[0].record: group \"a\", rule 1, \"x\": only one of 'record' and \
+             'alert' must be set",
+            "{name: a, rules: [{record: x, alert: y, expr: up}]}",
+        ),
+        (
+            "1:29: groups[0].rules[0]: group \"a\", rule 1, \"\": one of 'record' or 'alert' must be \
+             set",
+            "{name: a, rules: [{expr: up}]}",
+        ),
+        (
+            "1:29: groups[0].rules[0]: group \"a\", rule 1, \"x\": field 'expr' must be set in rule",
+            "{name: a, rules: [{alert: x}]}",
+        ),
+        (
+            "1:45: groups[0].rules[0].for: group \"a\", rule 1, \"x\": invalid field 'for' in \
+             recording rule",
+            "{name: a, rules: [{record: x, for: 1m, expr: up}]}",
+        ),
+        (
+            "1:46: groups[0].rules[0].expr: group \"a\", rule 1, \"x\": could not parse expression: \
+             no down",
+            "{name: a, rules: [{record: x, expr: down}]}",
+        ),
+        ("1:20: groups[0]: field foo not found", "{name: a, foo: 1}"),
+    ] {
+        let path = write("one.yml", &format!("groups: [{group}]\n"));
+        let error = loader.load(&config).unwrap_err().to_string();
+        let reason = |text: &str| text.split_once(": ").unwrap().1.to_string();
+        let start = format!("{}:1:", path.display());
+        assert!(error.starts_with(&start), "{error}");
+        assert_eq!(reason(&error), reason(want), "{group}");
+    }
+    let without = Loader {
+        without_rules: true,
+        ..Loader::default()
+    };
+    assert!(without.load(&config).unwrap().rules_found.is_empty());
+}

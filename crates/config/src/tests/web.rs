@@ -63,6 +63,22 @@ fn bad_web_configurations() {
             "http_server_config: {headers: {Server: x}}",
         ),
         (
+            "1:16: bearer_tokens[0]: exactly one of token, token_file & token_sha256 must be configured",
+            "bearer_tokens: [{name: a}]",
+        ),
+        (
+            "1:33: bearer_tokens[0].token: a token needs at least 16 characters",
+            "bearer_tokens: [{name: a, token: short}]",
+        ),
+        (
+            "1:50: bearer_tokens[0].matchers[0]: \"team\" is not a matcher such as team=\"a\"",
+            "bearer_tokens: [{name: a, token_file: f, matchers: [team]}]",
+        ),
+        (
+            "1:50: bearer_tokens[0].access[0]: expected read, write or admin, got \"all\"",
+            "bearer_tokens: [{name: a, token_file: f, access: [all]}]",
+        ),
+        (
             "1:1: rate_limit: not supported yet",
             "rate_limit: {burst: 1}",
         ),
@@ -82,4 +98,25 @@ fn bad_web_configurations() {
             .unwrap_err()
             .contains("client_ca_file is needed")
     );
+}
+
+#[test]
+fn tokens() {
+    let hash = "ab".repeat(32);
+    let yaml = format!(
+        "bearer_tokens:\n- {{name: a, token: 0123456789abcdef, access: [read, admin]}}\n\
+         - {{name: b, token_file: b.token, matchers: ['team=\"x y\"', env=~a|b, 'zone!=z']}}\n\
+         - {{name: c, token_sha256: {hash}}}\n"
+    );
+    let config = read(&yaml).unwrap();
+    let [a, b, c] = config.tokens.as_slice() else {
+        panic!("{config:?}")
+    };
+    assert_eq!((a.read, a.write, a.admin), (true, false, true));
+    assert_eq!((b.read, b.write, b.admin), (true, true, false));
+    let shown: Vec<_> = b.matchers.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["team=\"x y\"", "env=~\"a|b\"", "zone!=\"z\""]);
+    assert_eq!(c.token, TokenSource::Sha256([0xab; 32]));
+    assert_eq!(config.files(), [Path::new("/etc/t/b.token")]);
+    assert!(!format!("{config:?}").contains("0123456789abcdef"));
 }

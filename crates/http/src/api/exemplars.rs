@@ -27,7 +27,7 @@ pub(crate) fn exemplars(call: &Call, running: &Running) -> ApiResult {
     if selectors.is_empty() {
         return Ok(Success::nothing());
     }
-    let found = running.db.exemplars(start, end, &selectors)?;
+    let found = running.exemplars(start, end, &selectors)?;
     Ok(Success::streamed(move |out| write(out, &found)))
 }
 

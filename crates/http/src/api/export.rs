@@ -89,7 +89,7 @@ fn write(
     }
     if !selection.is_empty() {
         let range = (selection.start_ms, selection.end_ms);
-        let querier = running.db.querier(range.0, range.1)?;
+        let querier = running.querier(range.0, range.1)?;
         let mut selected = Selected::new(&*querier, range, &selection.sets)?;
         selected.sort_by_metric();
         let mut data = SeriesData::default();

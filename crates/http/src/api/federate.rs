@@ -59,7 +59,7 @@ fn write(call: &Call, running: &Running, out: &mut Out) -> Result<(), Stopped> {
     let now = call.state.now_ms();
     let lookback = call.state.options.engine.options().lookback_delta_ms;
     let range = (now.saturating_sub(lookback), now);
-    let querier = running.db.querier(range.0, range.1)?;
+    let querier = running.querier(range.0, range.1)?;
     let mut selected = Selected::new(&*querier, range, &selectors)?;
     selected.sort_by_metric();
     let mut external: BTreeMap<String, String> = call.state.config().global.external_labels.clone();

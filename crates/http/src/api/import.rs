@@ -1,16 +1,19 @@
 //! `/api/v1/import`: samples of any age within retention, as JSON lines or exposition text.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use tsdb_model::{Exemplar, Labels, Metadata, MetricType, SeriesRef, StorageError, stale_nan};
+use tsdb_net::Grant;
 use tsdb_net::server::Response;
 use tsdb_wire::openmetrics::OpenMetricsParser;
 use tsdb_wire::text::{Entry, LabelPair, SeriesLine, TextError, TextParser};
 
 use super::write::{outcome_answer, refused};
+use crate::access;
 use crate::answer::{failed, guarded};
 use crate::params::parse_int;
 use crate::receive::{Outcome, Pushed, PushedValue, Reason, Sink, add};
@@ -54,6 +57,7 @@ pub(crate) async fn import(call: Call, running: Running) -> Response {
             sink: Sink::new(&running.db, call.state.now_ms()),
             labels: HashMap::new(),
             default_ms,
+            grant: running.grant.clone().filter(|g| !g.matchers.is_empty()),
         };
         let stored = match format {
             Format::JsonLines => import.json_lines(&call.body),
@@ -148,6 +152,8 @@ struct Import<'a> {
     labels: HashMap<SeriesRef, Labels>,
     /// Time of samples that come without one.
     default_ms: i64,
+    /// What the client's token allows, when that is not everything.
+    grant: Option<Arc<Grant>>,
 }
 
 impl Import<'_> {
@@ -156,6 +162,11 @@ impl Import<'_> {
             self.sink.refuse(Reason::InvalidLabels, samples, || {
                 format!("invalid metric name or labels, got {labels}")
             });
+            return None;
+        }
+        if let Some(grant) = self.grant.as_ref().filter(|g| !g.allows(&labels)) {
+            let refusal = || access::refusal(grant, &labels);
+            self.sink.refuse(Reason::NotAllowed, samples, refusal);
             return None;
         }
         match self.sink.series(&labels) {
@@ -288,7 +299,8 @@ impl Import<'_> {
                 }
             }
         }
-        for (family, metadata) in metadata {
+        // What is said of whole families is not said of allowed series only.
+        for (family, metadata) in metadata.into_iter().filter(|_| self.grant.is_none()) {
             self.sink.metadata(&family, metadata);
         }
         Ok(self.commit()?)

@@ -45,7 +45,7 @@ fn list(
     if selection.is_empty() {
         return Ok(Success::strings(Vec::new()));
     }
-    let querier = running.db.querier(selection.start_ms, selection.end_ms)?;
+    let querier = running.querier(selection.start_ms, selection.end_ms)?;
     let limit = selection.store_limit();
     let mut all = match selection.sets.as_slice() {
         [] => find(&*querier, &[], limit)?,

@@ -157,9 +157,9 @@ fn evaluate(
     options: &QueryOptions,
 ) -> Result<QueryOutput, QueryError> {
     match ask.when {
-        When::At(t) => engine.instant(&*running.db, &ask.query, t, options),
+        When::At(t) => engine.instant(running, &ask.query, t, options),
         When::Range { start, end, step } => {
-            engine.range(&*running.db, &ask.query, start, end, step, options)
+            engine.range(running, &ask.query, start, end, step, options)
         }
     }
 }

@@ -71,7 +71,7 @@ fn for_each(
         .filter(|m| !is_external(m))
         .cloned()
         .collect();
-    let querier = running.db.querier(query.start_ms, query.end_ms)?;
+    let querier = running.querier(query.start_ms, query.end_ms)?;
     let mut selected = Selected::new(&*querier, (query.start_ms, query.end_ms), &[own])?;
     selected.add_labels(external.iter().map(|(n, v)| (n.as_str(), v.as_str())));
     let mut data = SeriesData::default();

@@ -25,7 +25,7 @@ pub(crate) fn series(call: &Call, running: &Running) -> ApiResult {
         .map_err(|e| ApiError::invalid("match[]", e))?;
     let mut found: Union<Labels> = Union::new();
     if !selection.is_empty() {
-        let querier = running.db.querier(selection.start_ms, selection.end_ms)?;
+        let querier = running.querier(selection.start_ms, selection.end_ms)?;
         let hints = SelectHints {
             start_ms: selection.start_ms,
             end_ms: selection.end_ms,

@@ -8,6 +8,7 @@ use tsdb_net::body::Body;
 use tsdb_net::server::Response;
 use tsdb_wire::remote::{RemoteError, WriteVersion, declared_len};
 
+use crate::access::Withheld;
 use crate::answer::{failed, guarded, plain};
 use crate::receive::{Outcome, add};
 use crate::router::{Call, no_sniff};
@@ -55,7 +56,10 @@ pub(crate) async fn write(call: Call, running: Running) -> Response {
         let now_ms = call.state.now_ms();
         let receiver = &call.state.receiver;
         let stored = receiver.with_request(version, &call.body, |request| {
-            receiver.store(&running.db, request, now_ms)
+            let withheld = Withheld::take(request, running.grant.as_ref());
+            let mut outcome = receiver.store(&running.db, request, now_ms)?;
+            withheld.tell(&mut outcome, receiver);
+            Ok(outcome)
         });
         answer(version, stored)
     };

@@ -22,11 +22,13 @@ pub(crate) enum Reason {
     SeriesLimit,
     /// A line of an import that cannot be read.
     Malformed,
+    /// The client's token is not good for the series.
+    NotAllowed,
     Other,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::InvalidLabels,
         Self::InvalidHistogram,
         Self::OutOfOrder,
@@ -35,6 +37,7 @@ impl Reason {
         Self::Duplicate,
         Self::SeriesLimit,
         Self::Malformed,
+        Self::NotAllowed,
         Self::Other,
     ];
 
@@ -49,6 +52,7 @@ impl Reason {
             Self::Duplicate => "duplicate",
             Self::SeriesLimit => "series_limit",
             Self::Malformed => "malformed",
+            Self::NotAllowed => "not_allowed",
             Self::Other => "other",
         }
     }

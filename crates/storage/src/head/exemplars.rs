@@ -79,6 +79,14 @@ impl Exemplars {
         self.max
     }
 
+    /// Changes how many are kept.
+    pub(crate) fn set_max(&mut self, max: usize) {
+        self.max = max;
+        while self.ring.len() > max {
+            self.pop();
+        }
+    }
+
     /// In order of arrival.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ExemplarEntry> {
         self.ring.iter()

@@ -309,6 +309,30 @@ fn exemplars_and_metadata_survive() {
         drop(db);
         db = Db::open("", opts.clone()).unwrap();
     }
+    db.set_max_exemplars(1);
+    let stats = db.stats();
+    assert_eq!((stats.exemplars_in_storage, stats.max_exemplars), (1, 1));
+}
+
+#[test]
+fn the_window_for_late_samples_can_be_changed() {
+    let dir = FaultDir::default();
+    let db = Db::open("", options(&dir)).unwrap();
+    let labels = name("x");
+    put(&db, &labels, &[(100_000, 1.0)]);
+    let late = |t: i64| {
+        let mut appender = db.appender();
+        let series = appender.series(&labels).unwrap();
+        let taken = appender.append(series, t, 2.0);
+        appender.commit().unwrap();
+        taken
+    };
+    assert_eq!(late(10_000), Ok(()));
+    db.set_ooo_window(0);
+    assert_eq!(late(20_000), Err(AppendError::OutOfOrder));
+    db.set_ooo_window(60_000);
+    assert_eq!(late(20_000), Err(AppendError::TooOld));
+    assert_eq!(late(50_000), Ok(()));
 }
 
 #[test]
