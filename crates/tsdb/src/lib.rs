@@ -17,5 +17,6 @@ pub use tsdb_promql::{
 pub use tsdb_storage::inspect;
 pub use tsdb_storage::prom_block;
 pub use tsdb_storage::{
-    Cardinality, Db, DbStats, Dir, DirLock, DurationStats, Options, StdDir, WalSync, WriteFile,
+    Cardinality, Db, DbStats, Dir, DirLock, DurationStats, Options, RetentionRule, StdDir, WalSync,
+    WriteFile,
 };
