@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use tsdb::Options;
+use tsdb::{Options, RetentionRule};
 use tsdb_config::{format_size, parse_size};
 use tsdb_model::format_duration_ms;
 
@@ -39,11 +39,41 @@ pub(crate) struct StorageArgs {
     )]
     pub(crate) min_block_duration: i64,
 
+    /// Keep the series that a selector selects for less time; may be repeated.
+    ///
+    /// For example '{__name__=~"debug_.*"}=3d'. Space becomes free when blocks are written anew.
+    #[arg(
+        long = "storage.retention-rule",
+        value_name = "SELECTOR=DURATION",
+        value_parser = rule,
+        help_heading = "Storage"
+    )]
+    pub(crate) retention_rules: Vec<Rule>,
+
     /// Read blocks by system calls instead of mapping them into memory.
     ///
     /// Slower. A disk that fails then never kills the process.
     #[arg(long = "storage.no-mmap", help_heading = "Storage")]
     pub(crate) no_mmap: bool,
+}
+
+/// A retention rule, and how it was given.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    text: String,
+    rule: RetentionRule,
+}
+
+fn rule(text: &str) -> Result<Rule, String> {
+    let parts = text.rsplit_once('=');
+    let (selector, keep) = parts.ok_or("expected SELECTOR=DURATION")?;
+    Ok(Rule {
+        text: text.to_string(),
+        rule: RetentionRule {
+            matchers: tsdb_promql::parse_selector(selector).map_err(|e| e.to_string())?,
+            keep_ms: duration(keep)?,
+        },
+    })
 }
 
 impl StorageArgs {
@@ -52,6 +82,8 @@ impl StorageArgs {
         options.retention_bytes = self.retention_size;
         options.block_range_ms = self.min_block_duration;
         options.no_mmap = self.no_mmap;
+        let rules = self.retention_rules.iter();
+        options.retention_rules = rules.map(|r| r.rule.clone()).collect();
         let upkeep = (self.min_block_duration / 16).clamp(MIN_UPKEEP_MS, MAX_UPKEEP_MS);
         options.maintenance_interval_ms = upkeep.unsigned_abs();
     }
@@ -66,6 +98,14 @@ impl StorageArgs {
             (
                 "storage.tsdb.min-block-duration",
                 format_duration_ms(self.min_block_duration),
+            ),
+            (
+                "storage.retention-rule",
+                self.retention_rules
+                    .iter()
+                    .map(|r| r.text.as_str())
+                    .collect::<Vec<_>>()
+                    .join(","),
             ),
             ("storage.no-mmap", self.no_mmap.to_string()),
         ]
@@ -102,7 +142,13 @@ mod tests {
             "--storage.tsdb.retention.size=1.5GB",
             "--storage.tsdb.min-block-duration=4s",
             "--storage.no-mmap",
+            "--storage.retention-rule=up{job=\"a=b\"}=3d",
+            "--storage.retention-rule",
+            "{a!=\"\"}=1h",
         ]);
+        let rules = given.retention_rules.iter();
+        let rules: Vec<_> = rules.map(|r| (r.matchers.len(), r.keep_ms)).collect();
+        assert_eq!(rules, [(2, 259_200_000), (1, 3_600_000)]);
         assert_eq!(given.retention_bytes, 3 << 29);
         assert_eq!(given.block_range_ms, 4000);
         assert_eq!(given.maintenance_interval_ms, 250);
@@ -110,6 +156,9 @@ mod tests {
         for bad in [
             "--storage.tsdb.retention.size=5",
             "--storage.tsdb.min-block-duration=0s",
+            "--storage.retention-rule=up",
+            "--storage.retention-rule={=3d",
+            "--storage.retention-rule=up=x",
         ] {
             assert!(Line::try_parse_from(["x", bad]).is_err(), "{bad}");
         }

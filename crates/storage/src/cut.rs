@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use tsdb_model::{Labels, SeriesRef, StorageError};
+use tsdb_model::{Exemplar, Labels, SeriesRef, StorageError};
 
 use crate::block::{Block, BlockWriter, HistogramRow, NewBlock, SeriesColumns};
 use crate::dir::Dir;
+use crate::head::Batch;
 use crate::head::series::{Series, SeriesSnapshot};
 use crate::jobs::Jobs;
 use crate::parts::HistogramPart;
 use crate::shared::{Shared, count, lock};
 use crate::stop::Throttle;
+use crate::wal::log::Log;
 
 /// Series looked at under one lock.
 const SLICE: usize = 512;
@@ -268,6 +270,8 @@ impl Shared {
         let mut log = lock(&self.log);
         self.check_writable()?;
         self.finish_segment(&mut log)?;
+        let segment = log.current_number();
+        self.carry_exemplars(&mut log)?;
         let mut head = self.head_mut();
         // Whoever holds the log and has synced all of it may publish all that is in it.
         head.published = head.applied;
@@ -278,10 +282,29 @@ impl Shared {
             embodied: head.cuts.embodied,
             floor: head.cuts.floor,
             until,
-            segment: log.current_number(),
+            segment,
             deletes_until: head.view.last_delete,
             late: head.cuts.late,
         })
+    }
+
+    /// Puts all exemplars into the new segment, before anything newer: no block holds them, and the
+    /// segments before it will go.
+    fn carry_exemplars(&self, log: &mut Log) -> Result<(), StorageError> {
+        let exemplars: Vec<(SeriesRef, Exemplar)> = {
+            let head = self.head();
+            let all = head.exemplars.iter();
+            all.map(|e| (e.series, e.exemplar.clone())).collect()
+        };
+        if exemplars.is_empty() {
+            return Ok(());
+        }
+        let batch = Batch {
+            exemplars,
+            ..Batch::default()
+        };
+        self.store(log, batch).map(drop)?;
+        self.sync_all()
     }
 
     /// Cuts everything before `until`.
@@ -292,6 +315,9 @@ impl Shared {
         throttle: &mut Throttle<'_>,
     ) -> Result<(), StorageError> {
         let start = Instant::now();
+        // A block takes about half of what its samples take in memory.
+        let bytes = self.head().totals.bytes / 2;
+        self.check_space(bytes, true)?;
         let snapshot = self.begin_cut(until)?;
         let mut written = Vec::new();
         let result = self.write_cut(jobs, &snapshot, throttle, &mut written);

@@ -49,9 +49,23 @@ pub trait Dir: Send + Sync + fmt::Debug {
     /// Forces creations, renames and removals in folder `name` to the disk.
     fn sync_dir(&self, name: &str) -> io::Result<()>;
 
+    /// Space of the disk, if that is known.
+    fn space(&self) -> io::Result<Option<Space>> {
+        Ok(None)
+    }
+
     /// Takes the lock file `name` for this process, making it if needed. An error of kind
     /// `WouldBlock` means that another process has it. Dropping the lock gives it back.
     fn lock(&self, name: &str) -> io::Result<Box<dyn DirLock>>;
+}
+
+/// Space of a disk in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still write.
+    pub free: u64,
+    /// All there is.
+    pub total: u64,
 }
 
 /// A file being written, at its end only.
@@ -250,6 +264,16 @@ impl Dir for StdDir {
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         File::open(self.path(name))?.sync_all()
+    }
+
+    #[cfg(unix)]
+    fn space(&self) -> io::Result<Option<Space>> {
+        let disk = rustix::fs::statvfs(&self.root)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Ok(Some(Space {
+            free: bytes(disk.f_bavail),
+            total: bytes(disk.f_blocks),
+        }))
     }
 
     fn lock(&self, name: &str) -> io::Result<Box<dyn DirLock>> {

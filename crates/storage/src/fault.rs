@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use crate::dir::{Dir, DirLock, ReadFile, WriteFile};
+use crate::dir::{Dir, DirLock, ReadFile, Space, WriteFile};
 use crate::shared::lock;
 
 #[derive(Debug, Clone, Default)]
@@ -50,6 +50,8 @@ struct State {
     next_file: u64,
     folders: BTreeSet<String>,
     locked: bool,
+    /// What [`Dir::space`] answers.
+    space: Option<Space>,
     /// Calls that change something, so far.
     calls: u64,
     /// Calls that fail, from one on and so many.
@@ -191,6 +193,11 @@ impl FaultDir {
     /// Calls so far.
     pub(crate) fn calls(&self) -> u64 {
         lock(&self.0).calls
+    }
+
+    /// What the disk says about its space.
+    pub(crate) fn set_space(&self, space: Option<Space>) {
+        lock(&self.0).space = space;
     }
 
     pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
@@ -411,6 +418,10 @@ impl Dir for FaultDir {
             }
         }
         Ok(())
+    }
+
+    fn space(&self) -> io::Result<Option<Space>> {
+        Ok(lock(&self.0).space)
     }
 
     fn lock(&self, _: &str) -> io::Result<Box<dyn DirLock>> {

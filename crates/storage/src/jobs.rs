@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Weak};
 
+use hashbrown::HashSet;
+
 use crate::block::Block;
 use crate::catalogue::Catalogue;
 use crate::head::Head;
@@ -15,6 +17,8 @@ pub(crate) struct Jobs {
     pub(crate) catalogue: Catalogue,
     /// Blocks that were not loaded.
     pub(crate) quarantined: u64,
+    /// Blocks, and rules by number, that were looked at.
+    pub(crate) rules_seen: HashSet<(u64, usize)>,
     /// The first view whose blocks hold what can be dropped from memory.
     pub(crate) undropped: Option<u64>,
     /// Log segments below the first are in blocks as far as they are before the second.

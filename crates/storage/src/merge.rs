@@ -33,9 +33,15 @@ fn overlap(a: &BlockMeta, b: &BlockMeta) -> bool {
 }
 
 /// Positions (in the order given) of blocks to merge next; empty when there is nothing to do.
+/// Ranges with a block that is among the `damaged` ones are left alone.
 /// `merged_range` is the length of the times that a merged block spans, `floor` the end of what was
 /// cut.
-pub(crate) fn plan(blocks: &[&BlockMeta], merged_range: i64, floor: i64) -> Vec<usize> {
+pub(crate) fn plan(
+    blocks: &[&BlockMeta],
+    damaged: &[usize],
+    merged_range: i64,
+    floor: i64,
+) -> Vec<usize> {
     let number = |t: i64| t.div_euclid(merged_range);
     let mut ranges: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
     for (i, meta) in blocks.iter().enumerate() {
@@ -45,6 +51,10 @@ pub(crate) fn plan(blocks: &[&BlockMeta], merged_range: i64, floor: i64) -> Vec<
         }
     }
     for (range, members) in ranges {
+        // What cannot be read whole stays as it is, and so does what lies beside it.
+        if members.iter().any(|i| damaged.contains(i)) {
+            continue;
+        }
         let (late, main): (Vec<usize>, Vec<usize>) =
             members.iter().partition(|i| blocks[**i].new.late);
         let bytes = |of: &[usize]| -> u64 { of.iter().map(|i| blocks[*i].bytes).sum() };
@@ -145,7 +155,13 @@ impl Shared {
             };
             let metas: Vec<&BlockMeta> = view.blocks.iter().map(|b| b.block.meta()).collect();
             let merged_range = self.options.block_range_ms.saturating_mul(MERGED_RANGES);
-            let chosen = plan(&metas, merged_range, floor);
+            let damaged: Vec<usize> = (0..metas.len())
+                .filter(|i| view.blocks[*i].block.is_damaged())
+                .collect();
+            let mut chosen = plan(&metas, &damaged, merged_range, floor);
+            if chosen.is_empty() {
+                chosen.extend(self.due_by_rules(jobs, &view, throttle)?);
+            }
             if chosen.is_empty() {
                 return Ok(any);
             }
@@ -183,6 +199,8 @@ impl Shared {
     ) -> Result<(), StorageError> {
         let start = Instant::now();
         let plain: Vec<Arc<Block>> = parents.iter().map(|p| Arc::clone(&p.block)).collect();
+        let bytes = plain.iter().map(|b| b.meta().bytes).sum();
+        self.check_space(bytes, false)?;
         let id = jobs.catalogue.new_id();
         let new = NewBlock {
             id,
@@ -210,21 +228,28 @@ impl Shared {
         let (sets, places) = all_sets(parents, throttle)?;
         let floor = self.head().cuts.floor;
         let states_floor = new.cut_until.is_some_and(|t| t >= floor);
+        let floors = self.floors_of(&sets);
         let mut writer = BlockWriter::create(Arc::clone(&self.dir), new, sets)?;
         let mut any = false;
         for of_set in places.chunk_by(|a, b| a.0 == b.0) {
             let mut parts = Vec::new();
+            let index = of_set.first().map_or(0, |place| place.0 as usize);
+            let past = floors.get(index).and_then(|floor| floor.checked_sub(1));
             for (_, parent, series) in of_set {
                 let parent = &parents[*parent as usize];
                 let mut columns = SeriesColumns::default();
-                parent
+                let read = parent
                     .block
-                    .read_columns(*series, i64::MIN, i64::MAX, &mut columns)?;
-                parts.push(Part::from(columns).without(parent.hidden(*series)?));
+                    .read_columns(*series, i64::MIN, i64::MAX, &mut columns);
+                read.inspect_err(|e| self.read_failed(&parent.block, e))?;
+                let mut part = Part::from(columns).without(parent.hidden(*series)?);
+                if let Some(past) = past {
+                    part = part.without(&[(i64::MIN, past)]);
+                }
+                parts.push(part);
             }
             let columns = SeriesColumns::from(merge(parts));
             any |= !columns.values.is_empty() || !columns.histograms.is_empty();
-            let index = of_set.first().map_or(0, |place| place.0 as usize);
             writer.write_series(index, &columns)?;
             throttle.pause()?;
         }
@@ -256,7 +281,7 @@ mod tests {
     }
 
     fn planned(blocks: &[BlockMeta], floor: i64) -> Vec<usize> {
-        plan(&blocks.iter().collect::<Vec<_>>(), 120, floor)
+        plan(&blocks.iter().collect::<Vec<_>>(), &[], 120, floor)
     }
 
     #[test]

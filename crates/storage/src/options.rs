@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tsdb_model::{Clock, SystemClock};
 
 use crate::dir::Dir;
+use crate::rules::RetentionRule;
 
 /// When what was written to the log is forced to the disk. A process that dies loses nothing in
 /// any mode; the modes differ in what a power cut may cost.
@@ -54,6 +55,8 @@ pub struct Options {
     pub block_range_ms: i64,
     /// Most bytes of blocks and log together; the oldest blocks go first. 0 for no limit. Default 0.
     pub retention_bytes: u64,
+    /// Series that are kept for less time. Default none.
+    pub retention_rules: Vec<RetentionRule>,
     /// Read finished files by system calls instead of mapping them. No effect with `dir`. Default
     /// false.
     pub no_mmap: bool,
@@ -78,6 +81,7 @@ impl Default for Options {
             max_series: 0,
             block_range_ms: 2 * 3600 * 1000,
             retention_bytes: 0,
+            retention_rules: Vec::new(),
             no_mmap: false,
             max_late_samples: 4_000_000,
             maintenance_interval_ms: 60_000,
@@ -98,6 +102,7 @@ impl fmt::Debug for Options {
             .field("retention_bytes", &self.retention_bytes)
             .field("max_late_samples", &self.max_late_samples)
             .field("retention_bytes", &self.retention_bytes)
+            .field("retention_rules", &self.retention_rules)
             .field("no_mmap", &self.no_mmap)
             .field("maintenance_interval_ms", &self.maintenance_interval_ms)
             .finish_non_exhaustive()

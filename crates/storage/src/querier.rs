@@ -296,7 +296,7 @@ impl StoreSeriesSet<'_> {
             return Ok(());
         };
         let read = block.block.read(series, self.mint, self.maxt, data);
-        read.inspect_err(|e| self.shared.counters.read_failed(e))?;
+        read.inspect_err(|e| self.shared.read_failed(&block.block, e))?;
         let hidden = block.hidden(series)?;
         if !hidden.is_empty() {
             let flags = (data.no_stale, data.monotone);

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use tsdb_model::{AppendError, StorageError};
 
+use crate::block::Block;
 use crate::dir::{Dir, DirLock, WriteFile};
 use crate::durations::Durations;
 use crate::head::Head;
@@ -64,13 +65,6 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 impl Counters {
-    /// Counts a failed read of a block.
-    pub(crate) fn read_failed(&self, error: &StorageError) {
-        if matches!(error, StorageError::Corrupt { .. }) {
-            count(&self.damaged_reads);
-        }
-    }
-
     /// Counts a refused sample.
     pub(crate) fn refused(&self, error: &AppendError) {
         match error {
@@ -200,6 +194,20 @@ impl Shared {
                 message: e.to_string(),
             }
         })
+    }
+
+    /// Counts a failed read of a block; the first is told.
+    pub(crate) fn read_failed(&self, block: &Block, error: &StorageError) {
+        if !matches!(error, StorageError::Corrupt { .. }) {
+            return;
+        }
+        count(&self.counters.damaged_reads);
+        if block.mark_damaged() {
+            tracing::error!(
+                error = %error,
+                "a block is damaged: queries that touch the damaged part fail, and it is not merged"
+            );
+        }
     }
 
     /// Open appenders.

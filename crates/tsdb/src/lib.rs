@@ -17,6 +17,7 @@ pub use tsdb_promql::{
 pub use tsdb_storage::inspect;
 pub use tsdb_storage::prom_block;
 pub use tsdb_storage::{
-    BlockInfo, Cardinality, Db, DbStats, Dir, DirLock, DurationStats, Options, StdDir, WalSync,
+    BlockInfo, Cardinality, Db, DbStats, Dir, DirLock, DurationStats, Options, RetentionRule, StdDir,
+    WalSync,
     WriteFile,
 };

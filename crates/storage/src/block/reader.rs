@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
@@ -40,6 +41,8 @@ pub(crate) struct Block {
     pub(super) names: Vec<Name>,
     times: Mutex<TimesCache>,
     texts: Mutex<TextCache>,
+    /// Reading failed because the file is damaged.
+    damaged: AtomicBool,
 }
 
 /// Label values and targets met lately: most series share most of theirs.
@@ -144,15 +147,29 @@ impl Block {
             names: Vec::new(),
             times: Mutex::default(),
             texts: Mutex::default(),
+            damaged: AtomicBool::new(false),
         };
-        let index = block.sections.get(Section::Times).end;
-        for frame in (index / FRAME_BYTES as u64) as usize..block.body.frames() {
+        // Of the directory each frame is only needed for the series in it.
+        let index =
+            block.sections.get(Section::Times).end..block.sections.get(Section::Directory).start;
+        let frame = |at: u64| (at / FRAME_BYTES as u64) as usize;
+        for frame in frame(index.start)..=frame(index.end.saturating_sub(1)) {
             block.body.check(frame)?;
         }
         let names = block.whole(Section::Names)?;
         let names = take_names(&names, block.counts.pairs);
         block.names = names.map_err(|b| block.bad(Section::Names, b))?;
         Ok(block)
+    }
+
+    /// Remembers that a part cannot be read; true the first time.
+    pub(crate) fn mark_damaged(&self) -> bool {
+        !self.damaged.swap(true, Ordering::Relaxed)
+    }
+
+    /// True when some part could not be read.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Relaxed)
     }
 
     /// What is known of the block.

@@ -3,17 +3,21 @@
 mod behaviour;
 mod blocks;
 mod crash;
+mod flips;
+mod formats;
 mod isolation;
 mod log;
 mod log_figures;
 mod model;
 mod random;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tsdb_model::{AppendError, Labels, ManualClock, MatchOp, Matcher, SelectHints, SeriesData};
 
+use crate::dir::Dir;
 use crate::fault::FaultDir;
 use crate::{Db, Options, WalSync};
 
