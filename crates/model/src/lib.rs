@@ -25,6 +25,6 @@ pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
 pub use storage::{
-    AppendError, Appendable, Appender, CommitReport, HistogramSample, HistogramValue, Querier,
-    Queryable, Rejected, SelectHints, SeriesData, SeriesRef, SeriesSet, StorageError,
+    AppendError, Appendable, Appender, CommitReport, FloatSample, HistogramSample, HistogramValue,
+    Querier, Queryable, Rejected, SelectHints, SeriesData, SeriesRef, SeriesSet, StorageError,
 };

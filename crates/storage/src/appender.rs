@@ -2,11 +2,12 @@
 
 use hashbrown::HashMap;
 use tsdb_model::{
-    AppendError, Appender, CommitReport, Exemplar, HistogramValue, Labels, Metadata, SeriesRef,
-    StorageError,
+    AppendError, Appender, CommitReport, Exemplar, FloatSample, HistogramValue, Labels, Metadata,
+    SeriesRef, StorageError,
 };
 
 use crate::commit::{Pending, PendingSample};
+use crate::head::WARM;
 use crate::head::exemplars::{ExemplarOrder, order};
 use crate::head::series::SampleValue;
 use crate::order::Bounds;
@@ -19,6 +20,8 @@ pub(crate) struct StoreAppender<'a> {
     number: u64,
     pending: Pending,
     starts: HashMap<SeriesRef, i64>,
+    /// Bounds, and the newest sample of the store they are for: the clock is not read per sample.
+    bounds: Option<(Option<i64>, Bounds)>,
 }
 
 impl<'a> StoreAppender<'a> {
@@ -28,6 +31,7 @@ impl<'a> StoreAppender<'a> {
             number: shared.open_appender(),
             pending: Pending::default(),
             starts: HashMap::new(),
+            bounds: None,
         }
     }
 
@@ -36,7 +40,14 @@ impl<'a> StoreAppender<'a> {
             let head = self.shared.head();
             let known = head.get(series).ok_or(AppendError::UnknownSeries)?;
             known.touch(self.number);
-            let mut bounds = Bounds::new(&self.shared.options, head.max_t);
+            let mut bounds = match self.bounds {
+                Some((max_t, bounds)) if max_t == head.max_t => bounds,
+                _ => {
+                    let bounds = Bounds::new(&self.shared.options, head.max_t);
+                    self.bounds = Some((head.max_t, bounds));
+                    bounds
+                }
+            };
             if self.pending.refuse_late {
                 bounds = bounds.without_late();
             }
@@ -99,6 +110,33 @@ impl Appender for StoreAppender<'_> {
 
     fn append(&mut self, series: SeriesRef, t_ms: i64, value: f64) -> Result<(), AppendError> {
         self.push(series, t_ms, SampleValue::Float(value))
+    }
+
+    /// Finds the series only; times and values are judged by the commit, which has to anyway.
+    fn append_floats(&mut self, samples: &[FloatSample], refused: &mut Vec<(usize, AppendError)>) {
+        self.pending.samples.reserve(samples.len());
+        for (block, together) in samples.chunks(WARM).enumerate() {
+            let head = self.shared.head();
+            head.warm(together.iter().map(|s| s.series));
+            for (i, sample) in together.iter().enumerate() {
+                let Some(known) = head.get(sample.series) else {
+                    refused.push((block * WARM + i, AppendError::UnknownSeries));
+                    continue;
+                };
+                known.touch(self.number);
+                let start = match sample.start_timestamp_ms {
+                    0 if self.starts.is_empty() => None,
+                    0 => self.starts.get(&sample.series).copied(),
+                    start => Some(start),
+                };
+                self.pending.samples.push(PendingSample {
+                    series: sample.series,
+                    t: sample.timestamp_ms,
+                    start,
+                    value: SampleValue::Float(sample.value),
+                });
+            }
+        }
     }
 
     fn append_histogram(
