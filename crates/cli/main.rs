@@ -8,6 +8,7 @@ mod host_config;
 mod import;
 mod lint;
 mod logging;
+mod memory;
 mod output;
 mod progress;
 mod query;

@@ -85,6 +85,12 @@ pub enum AppendError {
         /// The limit.
         limit: u64,
     },
+    /// Memory is nearly used up: known series go on, new ones have to wait.
+    #[error("memory limit of {limit} bytes nearly reached: no new series")]
+    MemoryLimit {
+        /// The limit.
+        limit: u64,
+    },
     /// Exemplars of a series must come in time order.
     #[error("out of order exemplar")]
     OutOfOrderExemplar,

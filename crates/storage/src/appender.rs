@@ -13,6 +13,9 @@ use crate::head::series::SampleValue;
 use crate::order::Bounds;
 use crate::shared::Shared;
 
+/// What a new series takes besides its labels, about; counts until memory is measured next.
+const SERIES_BYTES: u64 = 700;
+
 /// A transaction on a store.
 #[derive(Debug)]
 pub(crate) struct StoreAppender<'a> {
@@ -99,6 +102,14 @@ impl Appender for StoreAppender<'_> {
         if head.known() >= limit {
             return Err(AppendError::SeriesLimit { limit });
         }
+        let budget = &self.shared.options.budget;
+        if !budget.takes_new_series() {
+            return Err(AppendError::MemoryLimit {
+                limit: budget.limit(),
+            });
+        }
+        let texts = labels.iter().map(|l| l.name.len() + l.value.len());
+        budget.grow(SERIES_BYTES + 2 * texts.sum::<usize>() as u64);
         let series = head
             .create(labels.clone(), None)
             .ok_or(AppendError::SeriesLimit { limit })?;

@@ -200,6 +200,14 @@ impl Shared {
     /// Commits a transaction.
     pub(crate) fn commit(&self, pending: Pending) -> Result<CommitReport, StorageError> {
         self.check_writable()?;
+        let budget = &self.options.budget;
+        if !budget.takes_writes() {
+            return Err(StorageError::Unavailable(format!(
+                "memory limit of {} bytes nearly reached: nothing is stored until there is memory \
+                 again",
+                budget.limit()
+            )));
+        }
         let mut log = lock(&self.log);
         self.check_writable()?;
         let plan = plan(self, &self.head(), pending);

@@ -14,4 +14,5 @@ pub(crate) mod read;
 pub(crate) mod series;
 pub(crate) mod status;
 pub(crate) mod targets;
+mod upload;
 pub(crate) mod write;

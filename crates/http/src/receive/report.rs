@@ -20,13 +20,14 @@ pub(crate) enum Reason {
     TooOld,
     Duplicate,
     SeriesLimit,
+    MemoryLimit,
     /// A line of an import that cannot be read.
     Malformed,
     Other,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::InvalidLabels,
         Self::InvalidHistogram,
         Self::OutOfOrder,
@@ -34,6 +35,7 @@ impl Reason {
         Self::TooOld,
         Self::Duplicate,
         Self::SeriesLimit,
+        Self::MemoryLimit,
         Self::Malformed,
         Self::Other,
     ];
@@ -48,6 +50,7 @@ impl Reason {
             Self::TooOld => "too_old",
             Self::Duplicate => "duplicate",
             Self::SeriesLimit => "series_limit",
+            Self::MemoryLimit => "memory_limit",
             Self::Malformed => "malformed",
             Self::Other => "other",
         }
@@ -61,6 +64,7 @@ impl Reason {
             AppendError::Duplicate { .. } => Self::Duplicate,
             AppendError::NoLabels => Self::InvalidLabels,
             AppendError::SeriesLimit { .. } => Self::SeriesLimit,
+            AppendError::MemoryLimit { .. } => Self::MemoryLimit,
             AppendError::InvalidHistogram => Self::InvalidHistogram,
             _ => Self::Other,
         }
@@ -92,8 +96,25 @@ impl Refusals {
         }
     }
 
+    /// Adds what was refused later.
+    fn append(&mut self, later: Self) {
+        let room = MAX_LINES.saturating_sub(self.lines.len());
+        self.lines.extend(later.lines.into_iter().take(room));
+        for (count, n) in self.counts.iter_mut().zip(later.counts) {
+            *count += n;
+        }
+        self.told += later.told;
+    }
+
     pub(crate) fn wants_lines(&self) -> bool {
         self.lines.len() < MAX_LINES
+    }
+
+    /// True when something was refused that may be taken later: the sender should hold back.
+    pub(crate) fn may_succeed_later(&self) -> bool {
+        [Reason::SeriesLimit, Reason::MemoryLimit]
+            .into_iter()
+            .any(|reason| self.counts.get(reason as usize).is_some_and(|n| *n > 0))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -131,6 +152,19 @@ pub(crate) struct Outcome {
     pub(crate) refusals: Refusals,
     /// Some samples were lost on the way; sending the request again will store them.
     pub(crate) retry: bool,
+}
+
+impl Outcome {
+    /// Adds what became of the next part.
+    pub(crate) fn add(&mut self, next: Self) {
+        self.samples += next.samples;
+        self.histograms += next.histograms;
+        self.exemplars += next.exemplars;
+        self.exemplars_refused += next.exemplars_refused;
+        self.without_metadata += next.without_metadata;
+        self.refusals.append(next.refusals);
+        self.retry |= next.retry;
+    }
 }
 
 #[cfg(test)]
