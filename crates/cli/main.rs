@@ -11,6 +11,7 @@ mod import;
 mod inspect;
 mod lint;
 mod logging;
+mod memory;
 mod notify;
 mod output;
 mod progress;

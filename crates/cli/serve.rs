@@ -18,7 +18,7 @@ use tsdb::{Db, Engine, EngineOptions, Options, WalSync};
 use tsdb_config::{Config, Loader};
 use tsdb_host::HostCollector;
 use tsdb_http::{Api, ApiOptions, ApiState, BuildInfo};
-use tsdb_model::format_duration_ms;
+use tsdb_model::{MemoryBudget, format_duration_ms};
 use tsdb_net::WebAccess;
 use tsdb_net::server::{Server, ServerOptions};
 use tsdb_promql::ParseOptions;
@@ -96,7 +96,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let web = args.web_config_file.as_ref().map(WebAccess::load);
     let web = web.transpose().context("--web.config.file")?;
     let route_prefix = route_prefix(&args);
+    let budget = Arc::new(MemoryBudget::new(args.storage.memory_limit.bytes()));
+    let watch = tokio::spawn(crate::memory::watch(Arc::clone(&budget)));
     let options = ServerOptions {
+        memory: Arc::clone(&budget),
         max_connections: args.max_connections as usize,
         idle_timeout: Duration::from_millis(args.read_timeout.unsigned_abs()),
         stop_timeout: LAST_ANSWERS_TIMEOUT,
@@ -166,7 +169,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
 
     let opened = tokio::select! {
-        db = open_store(&args, &config) => Some(db?),
+        db = open_store(&args, &config, budget) => Some(db?),
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
         Some(()) = quit_rx.recv() => None,
@@ -249,6 +252,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if timeout(LAST_PAGES_TIMEOUT, scrape.stop()).await.is_err() {
         warn!("pages given up: they could not be stored in time");
     }
+    watch.abort();
     serving.await.context("the listener")?;
     tokio::task::spawn_blocking(move || db.close())
         .await
@@ -315,7 +319,11 @@ fn max_exemplars(config: &Config) -> usize {
     })
 }
 
-async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>> {
+async fn open_store(
+    args: &ServeArgs,
+    config: &Config,
+    budget: Arc<MemoryBudget>,
+) -> anyhow::Result<Arc<Db>> {
     let path = args.storage_path.clone();
     let mut options = Options {
         retention_ms: args.retention,
@@ -327,6 +335,7 @@ async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>
         },
         ooo_window_ms: ooo_window_ms(config),
         max_exemplars: max_exemplars(config),
+        budget,
         ..Options::default()
     };
     args.storage.apply(&mut options);

@@ -7,6 +7,7 @@ use tsdb_config::{format_size, parse_size};
 use tsdb_model::format_duration_ms;
 
 use crate::flags::duration;
+use crate::memory::{MemoryLimit, memory_limit};
 
 /// Longest time between two rounds of upkeep.
 const MAX_UPKEEP_MS: i64 = 60_000;
@@ -49,6 +50,18 @@ pub(crate) struct StorageArgs {
         help_heading = "Storage"
     )]
     pub(crate) retention_rules: Vec<Rule>,
+
+    /// Memory to get along with: bytes, a share of what the machine or its cgroup allows, or 0.
+    ///
+    /// At 90 % new series are refused, at 97 % all writes; senders are told to come again.
+    #[arg(
+        long = "storage.memory-limit",
+        value_name = "BYTES|PERCENT",
+        default_value = "80%",
+        value_parser = memory_limit,
+        help_heading = "Storage"
+    )]
+    pub(crate) memory_limit: MemoryLimit,
 
     /// Read blocks by system calls instead of mapping them into memory.
     ///
@@ -107,6 +120,7 @@ impl StorageArgs {
                     .collect::<Vec<_>>()
                     .join(","),
             ),
+            ("storage.memory-limit", self.memory_limit.to_string()),
             ("storage.no-mmap", self.no_mmap.to_string()),
         ]
     }

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use tsdb::Db;
-use tsdb_model::{AppendError, METRIC_NAME, Metadata, MetricType, SeriesRef, StorageError};
+use tsdb_model::{
+    AppendError, FloatSample, METRIC_NAME, Metadata, MetricType, SeriesRef, StorageError,
+};
 use tsdb_wire::remote::{
-    ExemplarEntry, KeyHasher, MetadataEntry, RemoteError, SeriesEntry, SeriesKey, WriteRequest,
-    WriteVersion,
+    ExemplarEntry, KeyHasher, MetadataEntry, RemoteError, SampleEntry, SeriesEntry, SeriesKey,
+    WriteRequest, WriteVersion,
 };
 
 use cache::SeriesCache;
@@ -28,6 +30,9 @@ const MAX_EXEMPLAR_CHARS: usize = 128;
 
 /// Requests whose memory is kept for later ones.
 const MAX_POOLED: usize = 16;
+
+/// Floats handed to the store together.
+const TOGETHER: usize = 8192;
 
 /// Statements about metrics that are remembered as made, and for how long.
 const MAX_STATEMENTS: usize = 100_000;
@@ -127,11 +132,17 @@ impl Receiver {
             handles,
             made: Vec::new(),
             statements: Vec::new(),
+            floats: Vec::new(),
+            places: Vec::new(),
             sink: Sink::new(db, now_ms),
         };
+        let floats = request.samples.len().min(TOGETHER);
+        write.floats.reserve_exact(floats);
+        write.places.reserve_exact(floats);
         for index in 0..request.series.len() {
             write.series(index);
         }
+        write.pass_on();
         write.families();
         let Write {
             handles,
@@ -225,6 +236,9 @@ struct Write<'a> {
     made: Vec<(SeriesKey, SeriesRef)>,
     /// Hashes of the statements about metrics that this request makes.
     statements: Vec<u64>,
+    /// Floats that wait to be handed on together, and the series of each in the request.
+    floats: Vec<FloatSample>,
+    places: Vec<u32>,
     sink: Sink<'a>,
 }
 
@@ -246,18 +260,14 @@ impl Write<'_> {
             .exemplars
             .get(series.exemplars.range())
             .unwrap_or_default();
-        let stored_before = self.sink.stored();
         for sample in samples {
-            self.push(
-                index,
-                series,
-                &Pushed {
-                    timestamp_ms: sample.timestamp_ms,
-                    start_timestamp_ms: sample.start_timestamp_ms,
-                    value: PushedValue::Float(sample.value),
-                },
-            );
+            self.float(index, series, sample);
         }
+        if !histograms.is_empty() {
+            // Of two samples of a series at the same time the first one counts.
+            self.pass_on();
+        }
+        let stored_before = self.sink.stored();
         for histogram in histograms {
             match &histogram.value {
                 Ok(value) => self.push(
@@ -294,6 +304,88 @@ impl Write<'_> {
                 .sink
                 .without_metadata(self.sink.stored() - stored_before),
         }
+    }
+
+    /// Puts a float among those that wait.
+    fn float(&mut self, index: usize, series: &SeriesEntry, sample: &SampleEntry) {
+        let from_cache = self.handles.get(index).copied().flatten();
+        let too_far = self.sink.is_too_far_ahead(sample.timestamp_ms);
+        let Some(handle) = from_cache.filter(|_| !too_far) else {
+            let stored_before = self.sink.stored();
+            self.push(index, series, &pushed(sample));
+            if series.metadata.is_none() {
+                self.sink
+                    .without_metadata(self.sink.stored() - stored_before);
+            }
+            return;
+        };
+        // A start behind the sample itself makes no sense and is left out.
+        let start = sample.start_timestamp_ms;
+        self.floats.push(FloatSample {
+            series: handle,
+            timestamp_ms: sample.timestamp_ms,
+            start_timestamp_ms: if start <= sample.timestamp_ms {
+                start
+            } else {
+                0
+            },
+            value: sample.value,
+        });
+        self.places.push(index as u32);
+        if self.floats.len() >= TOGETHER {
+            self.pass_on();
+        }
+    }
+
+    /// Hands the waiting floats to the store. Handles that mean nothing any more are looked up
+    /// again.
+    fn pass_on(&mut self) {
+        if self.floats.is_empty() {
+            return;
+        }
+        let request = self.request;
+        let mut floats = std::mem::take(&mut self.floats);
+        let mut places = std::mem::take(&mut self.places);
+        let mut refused = Vec::new();
+        self.sink.push_floats(&floats, &mut refused);
+        let series = |place: u32| request.series.get(place as usize);
+        let without = places
+            .iter()
+            .filter(|p| series(**p).is_some_and(|s| s.metadata.is_none()))
+            .count() as u64;
+        let mut lost = 0;
+        for (i, error) in refused {
+            let (Some(float), Some(place)) = (floats.get(i), places.get(i)) else {
+                continue;
+            };
+            let Some(entry) = series(*place) else {
+                continue;
+            };
+            let stored_before = self.sink.stored();
+            if error == AppendError::UnknownSeries {
+                let index = *place as usize;
+                if let Some(known) = self.handles.get_mut(index)
+                    && *known == Some(float.series)
+                {
+                    *known = None;
+                }
+                let sample = SampleEntry {
+                    timestamp_ms: float.timestamp_ms,
+                    start_timestamp_ms: float.start_timestamp_ms,
+                    value: float.value,
+                };
+                self.push(index, entry, &pushed(&sample));
+            } else {
+                self.refuse(entry, error);
+            }
+            if self.sink.stored() == stored_before && entry.metadata.is_none() {
+                lost += 1;
+            }
+        }
+        self.sink.without_metadata(without.saturating_sub(lost));
+        floats.clear();
+        places.clear();
+        (self.floats, self.places) = (floats, places);
     }
 
     /// Adds one sample; a handle that means nothing any more is looked up again, once.
@@ -435,6 +527,14 @@ impl Write<'_> {
         };
         self.sink.metadata(family, metadata);
         self.statements.push(hash);
+    }
+}
+
+fn pushed(sample: &SampleEntry) -> Pushed {
+    Pushed {
+        timestamp_ms: sample.timestamp_ms,
+        start_timestamp_ms: sample.start_timestamp_ms,
+        value: PushedValue::Float(sample.value),
     }
 }
 

@@ -15,7 +15,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tsdb_net::Grant;
 use tsdb_net::body::Body;
 use tsdb_net::encoding::Encoding;
-use tsdb_net::server::{Handler, ReadBodyError, Request, Response, ResponseFuture, read_body};
+use tsdb_net::server::{
+    Handler, ReadBodyError, Request, RequestBody, Response, ResponseFuture, read_body,
+};
 
 use crate::answer::{
     ApiResult, StreamedBytes, blocking, error_response_with, failed, guarded, plain,
@@ -32,6 +34,9 @@ use crate::{access, form, pages, self_metrics};
 /// Longest form body, in bytes, as in Prometheus.
 const MAX_BODY_BYTES: u64 = 32 << 20;
 
+/// The path whose bodies may be of any length and are read piece by piece.
+const UPLOAD: &str = "/api/v1/import";
+
 /// Time a client has for sending its form.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -46,6 +51,8 @@ pub(crate) struct Call {
     pub(crate) name: Vec<u8>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// The body, where the handler reads it piece by piece.
+    pub(crate) upload: Option<RequestBody>,
 }
 
 /// An answer in the making.
@@ -248,7 +255,7 @@ impl Api {
     /// Answers one request whose body has been read.
     pub async fn answer(&self, head: Parts, body: Bytes) -> Response {
         let began = Instant::now();
-        let (handler, response) = self.dispatch(&head, Ok(body)).await;
+        let (handler, response) = self.dispatch(&head, Ok(body), None).await;
         self.finish(&head, handler, began, response)
     }
 
@@ -257,6 +264,7 @@ impl Api {
         &self,
         head: &Parts,
         body: Result<Bytes, ReadBodyError>,
+        upload: Option<RequestBody>,
     ) -> (&'static str, Response) {
         let path = clean_path(head.uri.path());
         let is_api = path == "/api" || path.starts_with("/api/");
@@ -305,6 +313,7 @@ impl Api {
             name,
             headers: head.headers.clone(),
             body,
+            upload,
         };
         (
             route.pattern,
@@ -402,12 +411,16 @@ impl Handler for Api {
         Box::pin(async move {
             let began = Instant::now();
             let (head, body) = request.into_parts();
-            let body = if matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
-                read_body(body, MAX_BODY_BYTES, BODY_TIMEOUT).await
+            let has_body = matches!(head.method, Method::POST | Method::PUT | Method::PATCH);
+            let (body, upload) = if clean_path(head.uri.path()) == UPLOAD {
+                (Ok(Bytes::new()), has_body.then_some(body))
+            } else if has_body {
+                let body = read_body(body, MAX_BODY_BYTES, BODY_TIMEOUT).await;
+                (body, None)
             } else {
-                Ok(Bytes::new())
+                (Ok(Bytes::new()), None)
             };
-            let (handler, response) = api.dispatch(&head, body).await;
+            let (handler, response) = api.dispatch(&head, body, upload).await;
             api.finish(&head, handler, began, response)
         })
     }

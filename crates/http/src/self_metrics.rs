@@ -43,7 +43,9 @@ pub(crate) fn metrics_page(state: &ApiState) -> String {
     receive::write(&mut page, state);
     notifier(&mut page);
     if let Some(running) = state.running() {
-        store::write(&mut page, &running.db.stats());
+        let stats = running.db.stats();
+        store::write(&mut page, &stats);
+        store::memory(&mut page, running.db.budget(), &stats);
         if let Some(scrape) = &running.scrape {
             scrape::write(&mut page, &scrape.stats());
         }
@@ -63,6 +65,20 @@ impl Page {
     fn counter(&mut self, name: &str, help: &str, value: u64) {
         self.0.family(name, Counter, help);
         self.0.sample("", &[], value as f64);
+    }
+
+    /// The same for gauges.
+    fn gauges<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
+    ) {
+        self.0.family(name, Gauge, help);
+        for (value, v) in values {
+            self.0.sample("", &[(label, value)], v);
+        }
     }
 
     /// One sample for each value of a label.

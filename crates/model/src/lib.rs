@@ -1,6 +1,7 @@
 //! What every part of tsdb talks about: label sets, samples, histograms, matchers, durations, and
 //! the traits through which storage and the query engine meet. No I/O happens in this crate.
 
+pub mod budget;
 pub mod clock;
 pub mod duration;
 pub mod exemplar;
@@ -15,6 +16,7 @@ pub mod relabel;
 pub mod sample;
 pub mod storage;
 
+pub use budget::{MemoryBudget, MemoryOwner};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use duration::{format_duration_ms, parse_duration_ms};
 pub use exemplar::Exemplar;
@@ -25,6 +27,6 @@ pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
 pub use storage::{
-    AppendError, Appendable, Appender, CommitReport, HistogramSample, HistogramValue, Querier,
-    Queryable, Rejected, SelectHints, SeriesData, SeriesRef, SeriesSet, StorageError,
+    AppendError, Appendable, Appender, CommitReport, FloatSample, HistogramSample, HistogramValue,
+    Querier, Queryable, Rejected, SelectHints, SeriesData, SeriesRef, SeriesSet, StorageError,
 };

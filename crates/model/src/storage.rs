@@ -85,6 +85,12 @@ pub enum AppendError {
         /// The limit.
         limit: u64,
     },
+    /// Memory is nearly used up: known series go on, new ones have to wait.
+    #[error("memory limit of {limit} bytes nearly reached: no new series")]
+    MemoryLimit {
+        /// The limit.
+        limit: u64,
+    },
     /// Exemplars of a series must come in time order.
     #[error("out of order exemplar")]
     OutOfOrderExemplar,
@@ -99,6 +105,19 @@ pub trait Appendable: Send + Sync {
     fn appender(&self) -> Box<dyn Appender + '_>;
 }
 
+/// A sample for [`Appender::append_floats`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FloatSample {
+    /// Its series.
+    pub series: SeriesRef,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// Start timestamp in milliseconds, 0 when not stated.
+    pub start_timestamp_ms: i64,
+    /// The value; every bit counts.
+    pub value: f64,
+}
+
 /// A transaction of appends: nothing is visible or durable before [`Appender::commit`].
 ///
 /// Appending finds out most refusals at once; samples that only turn out to be refused when the
@@ -109,6 +128,21 @@ pub trait Appender {
 
     /// Adds a float sample. `t_ms` in milliseconds since the Unix epoch.
     fn append(&mut self, series: SeriesRef, t_ms: i64, value: f64) -> Result<(), AppendError>;
+
+    /// Adds many float samples, cheaper than one by one. Those refused are put into `refused` with
+    /// their positions, in order; a store may leave everything but unknown handles to the commit,
+    /// which names what it refuses.
+    fn append_floats(&mut self, samples: &[FloatSample], refused: &mut Vec<(usize, AppendError)>) {
+        for (i, s) in samples.iter().enumerate() {
+            let start = match s.start_timestamp_ms {
+                0 => Ok(()),
+                start => self.append_start_timestamp(s.series, start),
+            };
+            if let Err(e) = start.and_then(|()| self.append(s.series, s.timestamp_ms, s.value)) {
+                refused.push((i, e));
+            }
+        }
+    }
 
     /// Adds a native histogram sample.
     fn append_histogram(

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tsdb_model::MemoryBudget;
 
 use crate::body::Body;
 use crate::prefix::{Prefixed, normalize};
@@ -20,7 +21,7 @@ mod body;
 mod connection;
 pub(crate) mod slots;
 
-pub use body::{ReadBodyError, RequestBody, read_body};
+pub use body::{ReadBodyError, RequestBody, next_chunk, read_body};
 
 use body::BodyBudget;
 use connection::Acceptor;
@@ -68,6 +69,8 @@ pub struct ServerOptions {
     /// Bytes of request bodies held at a time, all requests together; above that reading a body
     /// fails with [`ReadBodyError::Busy`].
     pub max_body_bytes: u64,
+    /// Told what request bodies hold.
+    pub memory: Arc<MemoryBudget>,
     /// Bytes of a request head; above that 431 is answered. At least 8 KiB.
     pub max_header_bytes: usize,
     /// Time from the first byte of a request head to its end.
@@ -88,7 +91,8 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             max_connections: 512,
-            max_body_bytes: 512 << 20,
+            max_body_bytes: 128 << 20,
+            memory: Arc::default(),
             max_header_bytes: 128 << 10,
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(5),
@@ -163,7 +167,8 @@ impl Server {
             None => handler,
         };
         let slots = Arc::new(Slots::new(self.options.max_connections.max(1)));
-        let budget = Arc::new(BodyBudget::new(self.options.max_body_bytes));
+        let budget = BodyBudget::new(self.options.max_body_bytes, self.options.memory.clone());
+        let budget = Arc::new(budget);
         let mut acceptors = JoinSet::new();
         for (listener, local) in self.listeners {
             let acceptor = Acceptor {

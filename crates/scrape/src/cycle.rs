@@ -313,7 +313,9 @@ impl Cycle {
         }
         match appender.series(&labels) {
             Ok(series) => Ok(Resolved::Series(series)),
-            Err(AppendError::SeriesLimit { .. }) => Ok(Resolved::Refused),
+            Err(AppendError::SeriesLimit { .. } | AppendError::MemoryLimit { .. }) => {
+                Ok(Resolved::Refused)
+            }
             Err(error) => Err(error.to_string()),
         }
     }

@@ -67,6 +67,7 @@ impl ScrapeManager {
             fetch,
             counters: Arc::new(Counters::default()),
             ingests: Semaphore::new(ingests),
+            huge_ingests: Semaphore::new(1),
         };
         Arc::new_cyclic(|me| Self {
             me: me.clone(),

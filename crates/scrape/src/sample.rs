@@ -5,6 +5,10 @@ use tsdb_model::relabel::{self, RelabelConfig};
 use tsdb_model::{Labels, LabelsBuilder, METRIC_NAME};
 use tsdb_wire::text::LabelPair;
 
+/// Most bytes of all names and values of an exposed series together, as for pushed ones. Limits of
+/// the configuration are for less.
+const MAX_LABEL_BYTES: usize = 1 << 20;
+
 /// What exposed labels are put in front of when a target label has their name.
 const EXPORTED: &str = "exported_";
 
@@ -39,6 +43,13 @@ pub(crate) enum SampleError {
 impl SampleRules {
     /// The labels under which an exposed series is stored; `None` when relabelling drops it.
     pub(crate) fn labels(&self, exposed: &[LabelPair<'_>]) -> Result<Option<Labels>, SampleError> {
+        // Before any copy of them is made.
+        let bytes: usize = exposed.iter().map(|(n, v)| n.len() + v.len()).sum();
+        if bytes > MAX_LABEL_BYTES {
+            return Err(SampleError::Limit(format!(
+                "label set of {bytes} bytes is too large, the limit is {MAX_LABEL_BYTES}"
+            )));
+        }
         let mut labels = LabelsBuilder::new();
         for (name, value) in exposed {
             labels.set(name, value);
@@ -172,6 +183,20 @@ mod tests {
             .collect();
         let labels = rules.labels(&exposed)?;
         Ok(labels.map_or_else(String::new, |l| l.to_string()))
+    }
+
+    #[test]
+    fn huge_label_sets_are_refused() {
+        let rules = rules(&[], false);
+        let value = "v".repeat(MAX_LABEL_BYTES - 10);
+        assert!(labels(&rules, &[("__name__", "x"), ("a", &value)]).is_ok());
+        let more = [("__name__", "x"), ("a", &value), ("b", "c")];
+        assert_eq!(
+            labels(&rules, &more),
+            Err(SampleError::Limit(
+                "label set of 1048578 bytes is too large, the limit is 1048576".into()
+            ))
+        );
     }
 
     const TARGET: [(&str, &str); 2] = [("instance", "h:1"), ("job", "j")];

@@ -27,6 +27,22 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     /// Bounds how many pages are parsed and stored at a time.
     pub(crate) ingests: Semaphore,
+    /// The same for huge pages: they do not hold the others up.
+    pub(crate) huge_ingests: Semaphore,
+}
+
+/// Pages of more bytes than this are huge.
+const HUGE_PAGE_BYTES: usize = 16 << 20;
+
+impl Shared {
+    /// The turns that a page of so many bytes has to wait for.
+    fn turns(&self, bytes: usize) -> &Semaphore {
+        if bytes > HUGE_PAGE_BYTES {
+            &self.huge_ingests
+        } else {
+            &self.ingests
+        }
+    }
 }
 
 /// How a loop works; replaced as a whole by a reload.
@@ -247,7 +263,8 @@ impl Worker {
         started: Instant,
     ) -> Result<(), String> {
         let shared = self.shared.clone();
-        let permit = shared.ingests.acquire().await;
+        let bytes = page.as_ref().map_or(0, |page| page.body.len());
+        let permit = shared.turns(bytes).acquire().await;
         let _permit = permit.expect("invariant: the semaphore is never closed");
         let mut cycle = self.take_cycle(&config.rules);
         let stored = tokio::task::spawn_blocking(move || {

@@ -29,7 +29,9 @@ impl Tally {
             AppendError::OutOfOrder | AppendError::TooOld => self.out_of_order += 1,
             AppendError::Duplicate { .. } => self.duplicates += 1,
             AppendError::OutOfBounds => self.out_of_bounds += 1,
-            AppendError::SeriesLimit { .. } | AppendError::UnknownSeries => self.refused += 1,
+            AppendError::SeriesLimit { .. }
+            | AppendError::MemoryLimit { .. }
+            | AppendError::UnknownSeries => self.refused += 1,
             other => return Err(other),
         }
         Ok(())

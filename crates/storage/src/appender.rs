@@ -2,14 +2,19 @@
 
 use hashbrown::HashMap;
 use tsdb_model::{
-    AppendError, Appender, CommitReport, Exemplar, HistogramValue, Labels, Metadata, SeriesRef,
-    StorageError,
+    AppendError, Appender, CommitReport, Exemplar, FloatSample, HistogramValue, Labels, Metadata,
+    SeriesRef, StorageError,
 };
 
 use crate::commit::{Pending, PendingSample};
+use crate::head::WARM;
 use crate::head::exemplars::{ExemplarOrder, order};
 use crate::head::series::SampleValue;
+use crate::order::Bounds;
 use crate::shared::Shared;
+
+/// What a new series takes besides its labels, about; counts until memory is measured next.
+const SERIES_BYTES: u64 = 700;
 
 /// A transaction on a store.
 #[derive(Debug)]
@@ -18,6 +23,8 @@ pub(crate) struct StoreAppender<'a> {
     number: u64,
     pending: Pending,
     starts: HashMap<SeriesRef, i64>,
+    /// Bounds, and the newest sample of the store they are for: the clock is not read per sample.
+    bounds: Option<(Option<i64>, Bounds)>,
 }
 
 impl<'a> StoreAppender<'a> {
@@ -27,6 +34,7 @@ impl<'a> StoreAppender<'a> {
             number: shared.open_appender(),
             pending: Pending::default(),
             starts: HashMap::new(),
+            bounds: None,
         }
     }
 
@@ -35,7 +43,14 @@ impl<'a> StoreAppender<'a> {
             let head = self.shared.head();
             let known = head.get(series).ok_or(AppendError::UnknownSeries)?;
             known.touch(self.number);
-            let mut bounds = self.shared.bounds(head.max_t);
+            let mut bounds = match self.bounds {
+                Some((max_t, bounds)) if max_t == head.max_t => bounds,
+                _ => {
+                    let bounds = self.shared.bounds(head.max_t);
+                    self.bounds = Some((head.max_t, bounds));
+                    bounds
+                }
+            };
             if self.pending.refuse_late {
                 bounds = bounds.without_late();
             }
@@ -87,6 +102,14 @@ impl Appender for StoreAppender<'_> {
         if head.known() >= limit {
             return Err(AppendError::SeriesLimit { limit });
         }
+        let budget = &self.shared.options.budget;
+        if !budget.takes_new_series() {
+            return Err(AppendError::MemoryLimit {
+                limit: budget.limit(),
+            });
+        }
+        let texts = labels.iter().map(|l| l.name.len() + l.value.len());
+        budget.grow(SERIES_BYTES + 2 * texts.sum::<usize>() as u64);
         let series = head
             .create(labels.clone(), None)
             .ok_or(AppendError::SeriesLimit { limit })?;
@@ -98,6 +121,33 @@ impl Appender for StoreAppender<'_> {
 
     fn append(&mut self, series: SeriesRef, t_ms: i64, value: f64) -> Result<(), AppendError> {
         self.push(series, t_ms, SampleValue::Float(value))
+    }
+
+    /// Finds the series only; times and values are judged by the commit, which has to anyway.
+    fn append_floats(&mut self, samples: &[FloatSample], refused: &mut Vec<(usize, AppendError)>) {
+        self.pending.samples.reserve(samples.len());
+        for (block, together) in samples.chunks(WARM).enumerate() {
+            let head = self.shared.head();
+            head.warm(together.iter().map(|s| s.series));
+            for (i, sample) in together.iter().enumerate() {
+                let Some(known) = head.get(sample.series) else {
+                    refused.push((block * WARM + i, AppendError::UnknownSeries));
+                    continue;
+                };
+                known.touch(self.number);
+                let start = match sample.start_timestamp_ms {
+                    0 if self.starts.is_empty() => None,
+                    0 => self.starts.get(&sample.series).copied(),
+                    start => Some(start),
+                };
+                self.pending.samples.push(PendingSample {
+                    series: sample.series,
+                    t: sample.timestamp_ms,
+                    start,
+                    value: SampleValue::Float(sample.value),
+                });
+            }
+        }
     }
 
     fn append_histogram(

@@ -12,7 +12,7 @@ use tsdb_model::{
 use crate::head::exemplars::{ExemplarOrder, order};
 use crate::head::histograms::stale_like;
 use crate::head::series::{SampleValue, Series, StoredSample};
-use crate::head::{Batch, Head};
+use crate::head::{Batch, Head, WARM};
 use crate::options::WalSync;
 use crate::order::{Bounds, Verdict};
 use crate::shared::{Shared, count, lock};
@@ -96,12 +96,21 @@ fn plan(shared: &Shared, head: &Head, mut pending: Pending) -> Plan {
     }
     pending.samples.sort_by_key(|s| s.series);
     plan.batch.samples.reserve(pending.samples.len());
-    let mut samples = pending.samples.into_iter().peekable();
+    let mut samples = pending.samples.into_iter();
+    let mut warm = 0;
     let mut memory = Vec::new();
     let mut stored = 0;
     let mut rejected = Vec::new();
-    while let Some(handle) = samples.peek().map(|s| s.series) {
-        let of_series = std::iter::from_fn(|| samples.next_if(|s| s.series == handle));
+    while let Some(handle) = samples.as_slice().first().map(|s| s.series) {
+        if warm == 0 {
+            head.warm(samples.as_slice().iter().take(WARM).map(|s| s.series));
+            warm = WARM;
+        }
+        warm -= 1;
+        let of_series = std::iter::from_fn(|| {
+            samples.as_slice().first().filter(|s| s.series == handle)?;
+            samples.next()
+        });
         let mut refuse = |t: i64, error: AppendError| {
             shared.counters.refused(&error);
             rejected.push(Rejected {
@@ -191,6 +200,14 @@ impl Shared {
     /// Commits a transaction.
     pub(crate) fn commit(&self, pending: Pending) -> Result<CommitReport, StorageError> {
         self.check_writable()?;
+        let budget = &self.options.budget;
+        if !budget.takes_writes() {
+            return Err(StorageError::Unavailable(format!(
+                "memory limit of {} bytes nearly reached: nothing is stored until there is memory \
+                 again",
+                budget.limit()
+            )));
+        }
         let mut log = lock(&self.log);
         self.check_writable()?;
         let plan = plan(self, &self.head(), pending);

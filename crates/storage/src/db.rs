@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tsdb_model::{
-    Appendable, Appender, Exemplar, Labels, Matcher, Metadata, Querier, Queryable, StorageError,
+    Appendable, Appender, Exemplar, Labels, Matcher, MemoryBudget, Metadata, Querier, Queryable,
+    StorageError,
 };
 
 use crate::appender::StoreAppender;
@@ -364,6 +365,11 @@ impl Db {
     /// Starts a transaction.
     pub fn appender(&self) -> Box<dyn Appender + '_> {
         Box::new(StoreAppender::new(&self.shared))
+    }
+
+    /// The memory that new series and writes are taken against.
+    pub fn budget(&self) -> &Arc<MemoryBudget> {
+        &self.shared.options.budget
     }
 
     /// Counters and sizes.

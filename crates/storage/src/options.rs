@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tsdb_model::{Clock, SystemClock};
+use tsdb_model::{Clock, MemoryBudget, SystemClock};
 
 use crate::dir::Dir;
 use crate::rules::RetentionRule;
@@ -50,6 +50,9 @@ pub struct Options {
     pub max_exemplars: usize,
     /// Series the store takes at the same time; 0 for no limit. Default 0.
     pub max_series: u64,
+    /// The memory of the process; new series and writes are refused when little is left. Default
+    /// no limit.
+    pub budget: Arc<MemoryBudget>,
     /// Length of the times that a block is cut for, in milliseconds; blocks of 12 such ranges are
     /// merged to one. Default two hours.
     pub block_range_ms: i64,
@@ -79,6 +82,7 @@ impl Default for Options {
             segment_bytes: 64 << 20,
             max_exemplars: 100_000,
             max_series: 0,
+            budget: Arc::default(),
             block_range_ms: 2 * 3600 * 1000,
             retention_bytes: 0,
             retention_rules: Vec::new(),

@@ -37,7 +37,7 @@ impl Shared {
                 retention_ms: rule.keep_ms,
                 ..self.options.clone()
             };
-            Bounds::new(&options, max_t).retention_floor
+            Bounds::new(&options, 0, max_t).retention_floor
         };
         self.options.retention_rules.iter().map(floor).collect()
     }

@@ -17,7 +17,6 @@ pub use tsdb_promql::{
 pub use tsdb_storage::inspect;
 pub use tsdb_storage::prom_block;
 pub use tsdb_storage::{
-    BlockInfo, Cardinality, Db, DbStats, Dir, DirLock, DurationStats, Options, RetentionRule, StdDir,
-    WalSync,
-    WriteFile,
+    BlockInfo, Cardinality, Db, DbStats, Dir, DirLock, DurationStats, Options, RetentionRule,
+    StdDir, WalSync, WriteFile,
 };

@@ -24,6 +24,7 @@ pub use labels::InvalidLabels;
 pub use read::{ReadQuery, ReadRequest, ResponseType};
 pub use request::{
     ExemplarEntry, HistogramEntry, MetadataEntry, Part, SampleEntry, SeriesEntry, WriteRequest,
+    max_memory,
 };
 pub use snappy::{compress, declared_len, decompress};
 

@@ -1,18 +1,22 @@
 //! `/api/v1/import`: samples of any age within retention, as JSON lines or exposition text.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
+use tokio::time::timeout;
+use tsdb::Db;
 use tsdb_model::{Exemplar, Labels, Metadata, MetricType, SeriesRef, StorageError, stale_nan};
 use tsdb_net::Grant;
 use tsdb_net::server::Response;
 use tsdb_wire::openmetrics::OpenMetricsParser;
 use tsdb_wire::text::{Entry, LabelPair, SeriesLine, TextError, TextParser};
 
-use super::write::{outcome_answer, refused};
+use super::upload::{Upload, next_line, read_all};
+use super::write::{MAX_WAIT, come_again, outcome_answer, refused};
 use crate::access;
 use crate::answer::{failed, guarded};
 use crate::params::parse_int;
@@ -20,17 +24,20 @@ use crate::receive::{Outcome, Pushed, PushedValue, Reason, Sink, add};
 use crate::router::Call;
 use crate::state::Running;
 
+/// Longest line of JSON, and longest page of text, in bytes.
+const MAX_BYTES: usize = 32 << 20;
+
+/// Samples after which is committed: memory does not grow with the body.
+const TOGETHER: usize = 100_000;
+
 /// Takes samples in.
-pub(crate) async fn import(call: Call, running: Running) -> Response {
+pub(crate) async fn import(mut call: Call, running: Running) -> Response {
     let header = |name| {
         let value = call.headers.get(name).map(HeaderValue::as_bytes);
         String::from_utf8_lossy(value.unwrap_or_default()).to_ascii_lowercase()
     };
     let encoding = header(CONTENT_ENCODING);
-    if !matches!(encoding.trim(), "" | "identity") {
-        let text = format!("{} encoding is not accepted", encoding.trim());
-        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text);
-    }
+    let encoding = encoding.trim();
     let content_type = header(CONTENT_TYPE);
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let format = match media_type {
@@ -48,23 +55,36 @@ pub(crate) async fn import(call: Call, running: Running) -> Response {
             }
         },
     };
-    let Ok(turn) = call.state.imports.clone().acquire_owned().await else {
-        return super::misc::unavailable(&call.state);
+    let turn = call.state.imports.clone().acquire_owned();
+    let Ok(Ok(turn)) = timeout(MAX_WAIT, turn).await else {
+        return come_again(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many imports at the same time",
+        );
+    };
+    let upload = match call.upload.take() {
+        Some(body) => Upload::of(body),
+        None => Upload::whole(std::mem::take(&mut call.body)),
+    };
+    let Some(body) = upload.decoded(encoding) else {
+        let text = format!("{encoding} encoding is not accepted");
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text);
     };
     let work = move || {
         let _turn = turn;
         let import = Import {
+            db: &running.db,
+            now_ms: call.state.now_ms(),
             sink: Sink::new(&running.db, call.state.now_ms()),
             labels: HashMap::new(),
             default_ms,
             grant: running.grant.clone().filter(|g| !g.matchers.is_empty()),
+            waiting: 0,
+            done: Outcome::default(),
         };
         let stored = match format {
-            Format::JsonLines => import.json_lines(&call.body),
-            Format::Text => import.text(TextParser::new(&call.body), TextParser::next),
-            Format::OpenMetrics => {
-                import.text(OpenMetricsParser::new(&call.body), OpenMetricsParser::next)
-            }
+            Format::JsonLines => import.json_lines(body),
+            Format::Text | Format::OpenMetrics => import.page(body, format),
         };
         if let Ok(outcome) = &stored {
             let receiver = &call.state.receiver;
@@ -74,6 +94,10 @@ pub(crate) async fn import(call: Call, running: Running) -> Response {
         match stored {
             Ok(outcome) => outcome_answer(Ok(&outcome)),
             Err(Failed::Storage(e)) => outcome_answer(Err(&e)),
+            Err(Failed::Body(e)) => {
+                let text = format!("reading the body: {e}");
+                refused(StatusCode::BAD_REQUEST, &text)
+            }
             Err(Failed::Text(e)) => {
                 let text = format!("line {}: {}", e.line, e.message);
                 refused(StatusCode::BAD_REQUEST, &text)
@@ -91,9 +115,11 @@ enum Format {
     OpenMetrics,
 }
 
-/// Why nothing of a body was stored.
+/// Why a body was given up.
 enum Failed {
     Storage(StorageError),
+    /// It broke off, is not compressed as it says, or has too long a line.
+    Body(io::Error),
     /// A page that cannot be read is refused whole.
     Text(TextError),
 }
@@ -101,6 +127,12 @@ enum Failed {
 impl From<StorageError> for Failed {
     fn from(e: StorageError) -> Self {
         Self::Storage(e)
+    }
+}
+
+impl From<io::Error> for Failed {
+    fn from(e: io::Error) -> Self {
+        Self::Body(e)
     }
 }
 
@@ -147,7 +179,13 @@ fn normal_nan() -> f64 {
 }
 
 struct Import<'a> {
+    db: &'a Db,
+    now_ms: i64,
     sink: Sink<'a>,
+    /// Samples that are not committed yet.
+    waiting: usize,
+    /// What was committed.
+    done: Outcome,
     /// Labels of the series met, for the texts of refusals.
     labels: HashMap<SeriesRef, Labels>,
     /// Time of samples that come without one.
@@ -191,6 +229,7 @@ impl Import<'_> {
                 .map(Labels::to_string)
                 .unwrap_or_default()
         };
+        self.waiting += 1;
         if self.sink.is_too_far_ahead(timestamp_ms) {
             self.sink.refuse(Reason::OutOfBounds, 1, || {
                 format!(
@@ -211,24 +250,59 @@ impl Import<'_> {
         }
     }
 
-    fn commit(self) -> Result<Outcome, StorageError> {
-        let labels = self.labels;
-        self.sink
-            .commit(|series, _| Some((labels.get(&series)?.clone(), false)))
+    /// Stores what has come together and begins anew.
+    fn commit(&mut self) -> Result<(), StorageError> {
+        let next = Sink::new(self.db, self.now_ms);
+        let sink = std::mem::replace(&mut self.sink, next);
+        let labels = std::mem::take(&mut self.labels);
+        self.waiting = 0;
+        let outcome = sink.commit(|series, _| Some((labels.get(&series)?.clone(), false)))?;
+        self.done.add(outcome);
+        Ok(())
     }
 
-    fn json_lines(mut self, body: &[u8]) -> Result<Outcome, Failed> {
-        for (number, text) in body.split(|b| *b == b'\n').enumerate() {
+    fn json_lines(mut self, mut body: impl BufRead) -> Result<Outcome, Failed> {
+        let mut text = Vec::new();
+        let mut number = 0_u64;
+        let mut bytes = 0;
+        loop {
+            match next_line(&mut body, MAX_BYTES, &mut text) {
+                Ok(Some(())) => {}
+                Ok(None) => break,
+                Err(e) => {
+                    self.commit()?;
+                    let text = format!("line {}: {e}; the lines before it are stored", number + 1);
+                    return Err(io::Error::other(text).into());
+                }
+            }
+            number += 1;
             if text.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            if let Err((samples, problem)) = self.json_line(text) {
+            if let Err((samples, problem)) = self.json_line(&text) {
                 self.sink.refuse(Reason::Malformed, samples, || {
-                    format!("line {}: {problem}", number + 1)
+                    format!("line {number}: {problem}")
                 });
             }
+            bytes += text.len();
+            if self.waiting >= TOGETHER || bytes >= MAX_BYTES {
+                self.commit()?;
+                bytes = 0;
+            }
         }
-        Ok(self.commit()?)
+        self.commit()?;
+        Ok(self.done)
+    }
+
+    /// A page of text is taken whole or not at all.
+    fn page(self, body: impl Read, format: Format) -> Result<Outcome, Failed> {
+        let page = read_all(body, MAX_BYTES)?;
+        match format {
+            Format::OpenMetrics => {
+                self.text(OpenMetricsParser::new(&page), OpenMetricsParser::next)
+            }
+            _ => self.text(TextParser::new(&page), TextParser::next),
+        }
     }
 
     /// An error says how many samples are lost, and why.
@@ -303,7 +377,8 @@ impl Import<'_> {
         for (family, metadata) in metadata.into_iter().filter(|_| self.grant.is_none()) {
             self.sink.metadata(&family, metadata);
         }
-        Ok(self.commit()?)
+        self.commit()?;
+        Ok(self.done)
     }
 
     fn line(&mut self, series: SeriesRef, line: &SeriesLine<'_>) -> Result<(), TextError> {

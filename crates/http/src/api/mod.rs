@@ -21,4 +21,5 @@ pub(crate) mod search;
 pub(crate) mod series;
 pub(crate) mod status;
 pub(crate) mod targets;
+mod upload;
 pub(crate) mod write;

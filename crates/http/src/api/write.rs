@@ -1,12 +1,15 @@
 //! `/api/v1/write`: remote write 1.0 and 2.0.
 
+use std::sync::Arc;
+
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio::time::{Duration, timeout};
-use tsdb_model::StorageError;
+use tsdb::Db;
+use tsdb_model::{MemoryBudget, MemoryOwner, StorageError};
 use tsdb_net::body::Body;
 use tsdb_net::server::Response;
-use tsdb_wire::remote::{RemoteError, WriteVersion, declared_len};
+use tsdb_wire::remote::{RemoteError, WriteVersion, declared_len, max_memory};
 
 use crate::access::Withheld;
 use crate::answer::{failed, guarded, plain};
@@ -16,17 +19,18 @@ use crate::state::Running;
 
 const PROTOBUF: &str = "application/x-protobuf";
 
-/// Decompressed bytes that requests may hold at the same time, in KiB; more requests wait.
-pub(crate) const WRITE_BUDGET_KIB: usize = 64 << 10;
+/// Memory that requests may take at the same time, in KiB: what they hold decompressed and taken
+/// apart; more requests wait.
+pub(crate) const WRITE_BUDGET_KIB: usize = 128 << 10;
 
 /// What a request takes of the budget at least: so many fit in at once.
-const MIN_WRITE_KIB: usize = WRITE_BUDGET_KIB / 16;
+const MIN_WRITE_KIB: usize = WRITE_BUDGET_KIB / 32;
 
 /// How long a request waits for its turn, before its sender is told to come again.
-const MAX_WAIT: Duration = Duration::from_secs(20);
+pub(super) const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// Bytes of bodies that may wait for their turn.
-const MAX_WAITING_BYTES: u64 = 128 << 20;
+const MAX_WAITING_BYTES: u64 = 64 << 20;
 
 /// Seconds after which to try again.
 const RETRY_SECONDS: &str = "5";
@@ -44,15 +48,16 @@ pub(crate) async fn write(call: Call, running: Running) -> Response {
     if waiting.is_too_much() {
         return turned_away(&call, "too many bytes of write requests are waiting");
     }
-    let kib = declared_len(&call.body).unwrap_or(0) / 1024;
+    let kib = max_memory(declared_len(&call.body).unwrap_or(0)) / 1024;
     let kib = kib.clamp(MIN_WRITE_KIB, WRITE_BUDGET_KIB) as u32;
     let turn = call.state.writes.clone().acquire_many_owned(kib);
     let Ok(Ok(turn)) = timeout(MAX_WAIT, turn).await else {
         return turned_away(&call, "too many write requests at the same time");
     };
     drop(waiting);
+    let held = Held::new(&running.db, u64::from(kib) * 1024);
     let work = move || {
-        let _turn = turn;
+        let (_turn, _held) = (turn, held);
         let now_ms = call.state.now_ms();
         let receiver = &call.state.receiver;
         let stored = receiver.with_request(version, &call.body, |request| {
@@ -67,9 +72,29 @@ pub(crate) async fn write(call: Call, running: Running) -> Response {
     done.ok().flatten().unwrap_or_else(failed)
 }
 
+/// Memory counted as held by writes.
+struct Held {
+    budget: Arc<MemoryBudget>,
+    bytes: u64,
+}
+
+impl Held {
+    fn new(db: &Db, bytes: u64) -> Self {
+        let budget = Arc::clone(db.budget());
+        budget.take(MemoryOwner::Writes, bytes);
+        Self { budget, bytes }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.give_back(MemoryOwner::Writes, self.bytes);
+    }
+}
+
 /// Counts the bytes of a body while it waits.
 struct Waiting {
-    state: std::sync::Arc<crate::state::ApiState>,
+    state: Arc<crate::state::ApiState>,
     bytes: u64,
     all: u64,
 }
@@ -103,7 +128,7 @@ fn turned_away(call: &Call, text: &str) -> Response {
     come_again(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-fn come_again(status: StatusCode, text: &str) -> Response {
+pub(super) fn come_again(status: StatusCode, text: &str) -> Response {
     let mut response = refused(status, text);
     let seconds = HeaderValue::from_static(RETRY_SECONDS);
     response.headers_mut().insert(RETRY_AFTER, seconds);
@@ -121,6 +146,9 @@ pub(super) fn outcome_answer(stored: Result<&Outcome, &StorageError>) -> Respons
             StatusCode::SERVICE_UNAVAILABLE,
             &format!("{}\nsend the request again", outcome.refusals.text()),
         ),
+        Ok(outcome) if outcome.refusals.may_succeed_later() => {
+            come_again(StatusCode::TOO_MANY_REQUESTS, &outcome.refusals.text())
+        }
         Ok(outcome) if !outcome.refusals.is_empty() => {
             refused(StatusCode::BAD_REQUEST, &outcome.refusals.text())
         }

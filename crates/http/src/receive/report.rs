@@ -20,6 +20,7 @@ pub(crate) enum Reason {
     TooOld,
     Duplicate,
     SeriesLimit,
+    MemoryLimit,
     /// A line of an import that cannot be read.
     Malformed,
     /// The client's token is not good for the series.
@@ -28,7 +29,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::InvalidLabels,
         Self::InvalidHistogram,
         Self::OutOfOrder,
@@ -36,6 +37,7 @@ impl Reason {
         Self::TooOld,
         Self::Duplicate,
         Self::SeriesLimit,
+        Self::MemoryLimit,
         Self::Malformed,
         Self::NotAllowed,
         Self::Other,
@@ -51,6 +53,7 @@ impl Reason {
             Self::TooOld => "too_old",
             Self::Duplicate => "duplicate",
             Self::SeriesLimit => "series_limit",
+            Self::MemoryLimit => "memory_limit",
             Self::Malformed => "malformed",
             Self::NotAllowed => "not_allowed",
             Self::Other => "other",
@@ -65,6 +68,7 @@ impl Reason {
             AppendError::Duplicate { .. } => Self::Duplicate,
             AppendError::NoLabels => Self::InvalidLabels,
             AppendError::SeriesLimit { .. } => Self::SeriesLimit,
+            AppendError::MemoryLimit { .. } => Self::MemoryLimit,
             AppendError::InvalidHistogram => Self::InvalidHistogram,
             _ => Self::Other,
         }
@@ -96,8 +100,25 @@ impl Refusals {
         }
     }
 
+    /// Adds what was refused later.
+    fn append(&mut self, later: Self) {
+        let room = MAX_LINES.saturating_sub(self.lines.len());
+        self.lines.extend(later.lines.into_iter().take(room));
+        for (count, n) in self.counts.iter_mut().zip(later.counts) {
+            *count += n;
+        }
+        self.told += later.told;
+    }
+
     pub(crate) fn wants_lines(&self) -> bool {
         self.lines.len() < MAX_LINES
+    }
+
+    /// True when something was refused that may be taken later: the sender should hold back.
+    pub(crate) fn may_succeed_later(&self) -> bool {
+        [Reason::SeriesLimit, Reason::MemoryLimit]
+            .into_iter()
+            .any(|reason| self.counts.get(reason as usize).is_some_and(|n| *n > 0))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -135,6 +156,19 @@ pub(crate) struct Outcome {
     pub(crate) refusals: Refusals,
     /// Some samples were lost on the way; sending the request again will store them.
     pub(crate) retry: bool,
+}
+
+impl Outcome {
+    /// Adds what became of the next part.
+    pub(crate) fn add(&mut self, next: Self) {
+        self.samples += next.samples;
+        self.histograms += next.histograms;
+        self.exemplars += next.exemplars;
+        self.exemplars_refused += next.exemplars_refused;
+        self.without_metadata += next.without_metadata;
+        self.refusals.append(next.refusals);
+        self.retry |= next.retry;
+    }
 }
 
 #[cfg(test)]

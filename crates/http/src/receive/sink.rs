@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use tsdb::{Appender, Db};
 use tsdb_model::{
-    AppendError, Exemplar, HistogramValue, Labels, Metadata, SeriesRef, StorageError,
+    AppendError, Exemplar, FloatSample, HistogramValue, Labels, Metadata, SeriesRef, StorageError,
 };
 
 use super::MAX_AHEAD_MS;
@@ -75,6 +75,17 @@ impl<'a> Sink<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Adds many floats; those refused are put into `refused` with their positions.
+    pub(crate) fn push_floats(
+        &mut self,
+        samples: &[FloatSample],
+        refused: &mut Vec<(usize, AppendError)>,
+    ) {
+        let before = refused.len();
+        self.appender.append_floats(samples, refused);
+        self.outcome.samples += (samples.len() + before - refused.len()) as u64;
     }
 
     /// Refusals are counted here.

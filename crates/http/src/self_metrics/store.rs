@@ -2,6 +2,7 @@
 
 use tsdb::DbStats;
 use tsdb_model::MetricType::Summary;
+use tsdb_model::{MemoryBudget, MemoryOwner};
 
 use super::{Page, blocks};
 
@@ -39,6 +40,34 @@ pub(super) fn write(page: &mut Page, s: &DbStats) {
         "tsdb_index_bytes",
         "Bytes of the label index in memory, estimated.",
         s.index_bytes as f64,
+    );
+}
+
+/// The budget of memory. What the head holds is known from its parts.
+pub(super) fn memory(page: &mut Page, budget: &MemoryBudget, s: &DbStats) {
+    budget.set(MemoryOwner::Head, s.head_chunks_bytes + s.index_bytes);
+    page.gauge(
+        "tsdb_memory_limit_bytes",
+        "Memory this process may take (--storage.memory-limit); 0 for no limit.",
+        budget.limit() as f64,
+    );
+    page.gauge(
+        "tsdb_memory_used_bytes",
+        "Memory counted against the limit, memory of files not included.",
+        budget.used() as f64,
+    );
+    page.gauges(
+        "tsdb_memory_held_bytes",
+        "Memory by who holds it, as far as that is counted.",
+        "owner",
+        MemoryOwner::ALL.map(|owner| (owner.as_str(), budget.held(owner) as f64)),
+    );
+    let (series, writes) = budget.refused();
+    page.counters(
+        "tsdb_memory_refused_total",
+        "New series and writes refused because memory was nearly used up.",
+        "what",
+        [("series", series), ("write", writes)],
     );
 }
 

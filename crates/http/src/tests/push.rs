@@ -293,6 +293,136 @@ async fn a_store_that_cannot_write_asks_to_come_again() {
 }
 
 #[tokio::test]
+async fn senders_hold_back_when_there_is_no_memory_for_new_series() {
+    let server = TestServer::new();
+    let db = server.db.clone().unwrap();
+    let (old, new) = (
+        labels(&[("__name__", "old")]),
+        labels(&[("__name__", "new")]),
+    );
+    let sample = |t: i64| [sample(t, 1.0)];
+    assert_eq!(
+        push_v1(&server, &[series(&old, &sample(T0))]).await.status,
+        204
+    );
+    db.budget().set_limit(1000);
+    db.budget().measured(900);
+    let both = sample(T0 + 1000);
+    let list = [series(&new, &both), series(&old, &both)];
+    let answer = push_v1(&server, &list).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, "5"));
+    assert_eq!(
+        answer.text(),
+        "memory limit of 1000 bytes nearly reached: no new series for series \
+         {__name__=\"new\"}\n"
+    );
+    let stored = json!([[T0 / 1000, "1"], [T0 / 1000 + 1, "1"]]);
+    assert_eq!(values(&server, "old[1d]").await, stored);
+
+    db.budget().measured(980);
+    let answer = push_v1(&server, &[series(&old, &sample(T0 + 2000))]).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, "5"));
+    assert_eq!(values(&server, "old[1d]").await, stored);
+
+    db.budget().measured(100);
+    assert_eq!(push_v1(&server, &list).await.status, 204);
+    let page = server.get("/metrics").await;
+    for line in [
+        "tsdb_memory_limit_bytes 1000",
+        "tsdb_memory_refused_total{what=\"series\"} 1",
+        "tsdb_memory_refused_total{what=\"write\"} 1",
+        "tsdb_memory_held_bytes{owner=\"writes\"} 0",
+    ] {
+        assert!(page.text().lines().any(|l| l == line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn many_samples_go_in_order_around_stale_handles() {
+    let server = TestServer::new();
+    let names: Vec<_> = (0..300)
+        .map(|i| labels(&[("__name__", "many"), ("i", &i.to_string())]))
+        .collect();
+    for round in 0..3 {
+        let samples = [
+            sample(T0 + round * 1000, 1.0),
+            sample(T0 + round * 1000 + 1, 2.0),
+            // The same time again with another value is refused.
+            sample(T0 + round * 1000 + 1, 3.0),
+        ];
+        let list: Vec<_> = names.iter().map(|l| series(l, &samples)).collect();
+        let answer = push_v1(&server, &list).await;
+        assert_eq!(answer.status, 400);
+        let lines: Vec<&str> = answer.text().lines().collect();
+        assert_eq!(lines.len(), 21);
+        assert!(
+            lines[0].starts_with("duplicate sample for timestamp"),
+            "{}",
+            lines[0]
+        );
+        assert!(
+            lines[0].contains("for series {__name__=\"many\", i="),
+            "{}",
+            lines[0]
+        );
+        assert_eq!(lines[20], "280 more refused");
+    }
+    let got = values(&server, "many{i=\"299\"}[1d]").await;
+    assert_eq!(got.as_array().unwrap().len(), 6);
+    let page = server.get("/metrics").await;
+    for line in [
+        "tsdb_remote_write_stored_total{type=\"float\"} 1800",
+        "tsdb_remote_write_refused_samples_total{reason=\"duplicate\"} 900",
+        "tsdb_remote_write_series_lookups_total{result=\"known\"} 600",
+        "prometheus_api_remote_write_without_metadata_appended_samples_total 1800",
+    ] {
+        assert!(page.text().lines().any(|l| l == line), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn imports_may_be_compressed_and_long() {
+    use std::io::Write as _;
+    let server = TestServer::new();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for i in 0..250_000 {
+        let t = T0 - 86_400_000 + i % 5000 * 10;
+        let line = format!(
+            "{{\"metric\":{{\"__name__\":\"long\",\"i\":\"{}\"}},\"values\":[{i}],\"timestamps\":[{t}]}}\n",
+            i / 5000
+        );
+        gzip.write_all(line.as_bytes()).unwrap();
+    }
+    let body = gzip.finish().unwrap();
+    let headers = [("content-encoding", "gzip")];
+    let send = |body: &[u8]| {
+        let body = body.to_vec().into();
+        server.send_bytes(Method::POST, "/api/v1/import", &headers, body)
+    };
+    let answer = send(&body).await;
+    assert_eq!((answer.status, answer.text()), (204, ""));
+    let got = server
+        .get("/api/v1/query?query=sum(count_over_time(long%5B2d%5D))")
+        .await
+        .data();
+    assert_eq!(got["result"][0]["value"][1], "250000");
+    // What came before the end of a broken body is stored.
+    let answer = send(&body[..body.len() / 2]).await;
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.text().starts_with("reading the body: line ")
+            && answer.text().ends_with("the lines before it are stored\n"),
+        "{}",
+        answer.text()
+    );
+    let headers = [("content-encoding", "br")];
+    let answer = server
+        .send_bytes(Method::POST, "/api/v1/import", &headers, "x".into())
+        .await;
+    assert_eq!(answer.status, 415);
+}
+
+#[tokio::test]
 async fn import_takes_json_lines_and_text() {
     let server = TestServer::new();
     let json = [("content-type", "application/json")];

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use tsdb_model::{MemoryBudget, MemoryOwner};
 
 use crate::server::slots::Phase;
 
@@ -20,18 +21,33 @@ const GAP: Duration = Duration::from_secs(10);
 pub(crate) struct BodyBudget {
     max: u64,
     used: AtomicU64,
+    memory: Arc<MemoryBudget>,
 }
 
+/// Bodies up to this size may use the last quarter of the budget: large ones, or slow ones that
+/// have grown large, leave room for them.
+const SMALL_BYTES: u64 = 1 << 20;
+
 impl BodyBudget {
-    pub(crate) fn new(max: u64) -> Self {
+    pub(crate) fn new(max: u64, memory: Arc<MemoryBudget>) -> Self {
         let used = AtomicU64::new(0);
-        Self { max, used }
+        Self { max, used, memory }
     }
 
-    fn reserve(&self, bytes: u64) -> bool {
-        let add = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.max);
+    /// Reserves more bytes for a body that has `held` already.
+    fn reserve(&self, held: u64, bytes: u64) -> bool {
+        let max = if held.saturating_add(bytes) > SMALL_BYTES {
+            self.max - self.max / 4
+        } else {
+            self.max
+        };
+        let add = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= max);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        self.used.fetch_update(set, fetch, add).is_ok()
+        let reserved = self.used.fetch_update(set, fetch, add).is_ok();
+        if reserved {
+            self.memory.take(MemoryOwner::Bodies, bytes);
+        }
+        reserved
     }
 }
 
@@ -44,7 +60,7 @@ struct Reserved {
 
 impl Reserved {
     fn grow(&mut self, bytes: u64) -> bool {
-        let reserved = self.budget.reserve(bytes);
+        let reserved = self.budget.reserve(self.bytes, bytes);
         if reserved {
             self.bytes += bytes;
         }
@@ -55,6 +71,8 @@ impl Reserved {
 impl Drop for Reserved {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        let memory = &self.budget.memory;
+        memory.give_back(MemoryOwner::Bodies, self.bytes);
     }
 }
 
@@ -143,6 +161,22 @@ pub enum ReadBodyError {
     Broken(#[from] hyper::Error),
 }
 
+/// The next bytes of a body that is read piece by piece; `None` at the end. Nothing is counted:
+/// whoever reads holds only few pieces at a time.
+pub async fn next_chunk(body: &mut RequestBody) -> Result<Option<Bytes>, ReadBodyError> {
+    loop {
+        let frame = tokio::time::timeout(GAP, body.frame()).await;
+        let Some(frame) = frame.map_err(|_| ReadBodyError::TimedOut)? else {
+            return Ok(None);
+        };
+        if let Ok(data) = frame?.into_data()
+            && !data.is_empty()
+        {
+            return Ok(Some(data));
+        }
+    }
+}
+
 /// Reads a request body of at most `max_bytes` bytes within `timeout`, and without long pauses.
 /// Memory grows with what arrives, not with the announced length, and counts against
 /// [`super::ServerOptions::max_body_bytes`] until the bytes are dropped.
@@ -160,7 +194,9 @@ pub async fn read_body(
         bytes: 0,
     };
     let read = async {
-        let mut all = BytesMut::new();
+        // Room for what is announced, but no more than a small body: the rest has to come first.
+        let announced = body.size_hint().lower().min(SMALL_BYTES);
+        let mut all = BytesMut::with_capacity(announced as usize);
         loop {
             let frame = tokio::time::timeout(GAP, body.frame()).await;
             let Some(frame) = frame.map_err(|_| ReadBodyError::TimedOut)? else {
@@ -196,13 +232,32 @@ mod tests {
 
     #[test]
     fn the_budget_is_given_back() {
-        let budget = Arc::new(BodyBudget::new(10));
+        let memory = Arc::new(MemoryBudget::new(0));
+        let budget = Arc::new(BodyBudget::new(10, memory.clone()));
         let mut first = Reserved {
             budget: budget.clone(),
             bytes: 0,
         };
         assert!(first.grow(6) && first.grow(4) && !first.grow(1));
+        assert_eq!(memory.held(MemoryOwner::Bodies), 10);
         drop(first);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+        assert_eq!(memory.held(MemoryOwner::Bodies), 0);
+    }
+
+    #[test]
+    fn large_bodies_leave_room_for_small_ones() {
+        let budget = Arc::new(BodyBudget::new(16 << 20, Arc::default()));
+        let body = || Reserved {
+            budget: budget.clone(),
+            bytes: 0,
+        };
+        let mut large = body();
+        assert!(large.grow(12 << 20) && !large.grow(1));
+        let mut small: Vec<_> = (0..4).map(|_| body()).collect();
+        for body in &mut small {
+            assert!(body.grow(1 << 20) && !body.grow(1));
+        }
+        assert!(!body().grow(1));
     }
 }

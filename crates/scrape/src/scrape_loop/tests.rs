@@ -71,6 +71,7 @@ impl Bench {
             fetch: Arc::new(FakeTarget(AtomicUsize::new(0), target)),
             counters: Arc::default(),
             ingests: Semaphore::new(1),
+            huge_ingests: Semaphore::new(1),
         };
         Self {
             store,
@@ -200,6 +201,7 @@ async fn slow_target_does_not_delay_another() {
         fetch: fast.shared.fetch.clone(),
         counters: Arc::default(),
         ingests: Semaphore::new(1),
+        huge_ingests: Semaphore::new(1),
     });
     let _fast = ScrapeLoop::start(&shared, &Handle::current(), Arc::new(fast_config));
     fast.until(T + 2 * INTERVAL).await;

@@ -93,6 +93,15 @@ fn merge(old: &[(i64, f64)], new: &[(i64, f64)]) -> Vec<(i64, f64)> {
 }
 
 impl Floats {
+    /// Reads the newest sample and the byte that is being filled.
+    pub(crate) fn warm(&self) -> u64 {
+        let Some((_, chunk)) = &self.open else {
+            return 0;
+        };
+        let filled = chunk.bytes().last().copied().map_or(0, u64::from);
+        filled ^ chunk.last().map_or(0, |(t, v)| t as u64 ^ v.to_bits())
+    }
+
     /// Time and value of the newest sample.
     pub(crate) fn newest(&self) -> Option<(i64, f64)> {
         if let Some((_, chunk)) = &self.open {

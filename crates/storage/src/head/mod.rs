@@ -26,6 +26,9 @@ use crate::view::View;
 /// Metric families whose metadata is kept; more are ignored.
 const MAX_FAMILIES: usize = 200_000;
 
+/// Series that are fetched together before samples are stored in them.
+pub(crate) const WARM: usize = 32;
+
 /// A place for a series. The generation counts the series that had it before, so that their
 /// handles do not fit any more.
 #[derive(Debug, Default)]
@@ -222,9 +225,15 @@ impl Head {
     pub(crate) fn apply(&mut self, batch: Batch, commit: u64, note: bool, horizon: u64) {
         self.applied = commit;
         let late_below = self.cuts.floor.max(self.cuts.until);
-        let mut samples = batch.samples.into_iter().peekable();
-        while let Some((handle, _)) = samples.peek() {
+        let mut samples = batch.samples.into_iter();
+        let mut warm = 0;
+        while let Some((handle, _)) = samples.as_slice().first() {
             let handle = *handle;
+            if warm == 0 {
+                self.warm(samples.as_slice().iter().take(WARM).map(|s| s.0));
+                warm = WARM;
+            }
+            warm -= 1;
             let Some(series) = self
                 .slots
                 .get_mut(handle.0 as u32 as usize)
@@ -246,7 +255,8 @@ impl Head {
             let (mut times, mut late) = (Vec::new(), Vec::new());
             let (mut min_t, mut max_t) = (i64::MAX, i64::MIN);
             let of_series = std::iter::from_fn(|| {
-                let (_, sample) = samples.next_if(|s| s.0 == handle)?;
+                samples.as_slice().first().filter(|s| s.0 == handle)?;
+                let (_, sample) = samples.next()?;
                 match sample.value {
                     SampleValue::Float(_) => floats += 1,
                     SampleValue::Histogram(_) => histograms += 1,
@@ -353,6 +363,13 @@ impl Head {
         }
         let samples: Vec<(i64, f64)> = all.into_iter().map(|s| (s.0, s.1)).collect();
         self.load(handle, &samples, &starts);
+    }
+
+    /// Fetches what storing a sample in these series needs: they are all over the memory. Loads
+    /// that do not wait for each other let the processor fetch several at a time.
+    pub(crate) fn warm(&self, series: impl Iterator<Item = SeriesRef>) {
+        let known = series.filter_map(|s| self.in_slot(s.0 as u32));
+        std::hint::black_box(known.fold(0, |sum, s| sum ^ s.warm()));
     }
 
     fn push_exemplar(&mut self, series: SeriesRef, exemplar: Exemplar, commit: u64) {

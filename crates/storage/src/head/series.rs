@@ -109,6 +109,12 @@ impl Series {
         self.touched.load(Ordering::Relaxed)
     }
 
+    /// Reads from all places that storing the next sample needs; the number means nothing.
+    pub(crate) fn warm(&self) -> u64 {
+        let rare = u64::from(self.rare.is_some());
+        self.touched() ^ self.log_id ^ rare ^ self.floats.warm()
+    }
+
     fn histograms(&self) -> Option<&Histograms> {
         self.rare.as_ref().map(|r| &r.histograms)
     }

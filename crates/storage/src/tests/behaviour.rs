@@ -156,6 +156,39 @@ fn series_limit() {
     assert!(appender.series(&name("x")).is_ok());
 }
 
+#[test]
+fn memory_limit() {
+    let dir = FaultDir::default();
+    let db = Db::open("", options(&dir)).unwrap();
+    put(&db, &name("x"), &[(1, 1.0)]);
+    let limit = 1 << 20;
+    db.budget().set_limit(limit);
+    let mut made = 0;
+    let refused = loop {
+        match db.appender().series(&name(&format!("y{made}"))) {
+            Ok(_) => made += 1,
+            Err(e) => break e,
+        }
+    };
+    assert_eq!(refused, AppendError::MemoryLimit { limit });
+    assert!((900..1500).contains(&made), "{made}");
+    // Known series go on.
+    put(&db, &name("x"), &[(2, 2.0)]);
+    // Nothing does when there is next to nothing left.
+    db.budget().measured(limit);
+    let mut appender = db.appender();
+    let series = appender.series(&name("x")).unwrap();
+    appender.append(series, 3, 3.0).unwrap();
+    assert!(matches!(
+        appender.commit(),
+        Err(StorageError::Unavailable(_))
+    ));
+    db.budget().measured(0);
+    put(&db, &name("x"), &[(3, 3.0)]);
+    put(&db, &name("z"), &[(3, 3.0)]);
+    assert_eq!(db.budget().refused(), (1, 1));
+}
+
 fn histogram(count: u64) -> Histogram {
     Histogram {
         count,

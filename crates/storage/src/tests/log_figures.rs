@@ -60,7 +60,7 @@ fn log_of_captures() {
             continue;
         };
         let dir = FaultDir::default();
-        let shared: Arc<dyn crate::Dir> = Arc::new(dir.clone());
+        let shared: Arc<dyn Dir> = Arc::new(dir.clone());
         shared.create_dir(WAL_DIR).unwrap();
         let mut log = Log::new(Arc::clone(&shared), 64 << 20, Vec::new());
         let mut head = Head::new(10);

@@ -87,6 +87,12 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// Goes over bytes that were looked at already.
+    #[inline]
+    pub(super) fn pass(&mut self, bytes: usize) {
+        self.at += bytes;
+    }
+
     #[inline]
     pub(super) fn is_at_end(&self) -> bool {
         self.at >= self.bytes.len()

@@ -9,10 +9,20 @@ use super::{MAX_DECOMPRESSED_BYTES, RemoteError, WriteVersion, snappy, v1, v2};
 
 /// Memory that taking a request apart may need besides its bytes: more than any real request
 /// needs, but millions of empty elements do not fit.
-const MAX_MEMORY_BYTES: usize = 128 << 20;
+const MAX_MEMORY_BYTES: usize = 96 << 20;
 
 /// The same for short requests, per byte of the request.
-const MEMORY_PER_BYTE: usize = 16;
+const MEMORY_PER_BYTE: usize = 8;
+
+fn memory_limit(body_bytes: usize) -> usize {
+    let limit = body_bytes.saturating_mul(MEMORY_PER_BYTE);
+    limit.saturating_add(1 << 20).min(MAX_MEMORY_BYTES)
+}
+
+/// Most bytes that a request of so many decompressed bytes takes, all in all.
+pub fn max_memory(body_bytes: usize) -> usize {
+    body_bytes.saturating_add(memory_limit(body_bytes))
+}
 
 /// Memory that a request keeps when it is used again.
 const MAX_KEPT_BYTES: usize = 4 << 20;
@@ -143,8 +153,7 @@ impl WriteRequest {
 
     fn walk(&mut self, version: WriteVersion, keys: &KeyHasher) -> Result<(), RemoteError> {
         self.version = Some(version);
-        let limit = self.body.len().saturating_mul(MEMORY_PER_BYTE);
-        self.memory_limit = limit.saturating_add(1 << 20).min(MAX_MEMORY_BYTES);
+        self.memory_limit = memory_limit(self.body.len());
         let body = std::mem::take(&mut self.body);
         let read = match version {
             WriteVersion::V1 => v1::read(self, &body, keys),

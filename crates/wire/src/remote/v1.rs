@@ -46,6 +46,11 @@ fn series(
     // The labels, from the first to behind the last one, and whether something else came between.
     let mut labels = Part::new(part.start as usize, part.start as usize);
     let mut together = true;
+    let usual = usual_labels(body, part);
+    if usual > 0 {
+        labels = Part::new(part.start as usize, part.start as usize + usual);
+        reader.pass(usual);
+    }
     loop {
         let start = reader.position();
         let Some(tag) = reader.tag()? else { break };
@@ -62,7 +67,10 @@ fn series(
             2 => {
                 let part = reader.part(tag, "Samples")?;
                 request.charge(size_of::<SampleEntry>())?;
-                let sample = sample(&mut Reader::of(body, part))?;
+                let sample = match usual_sample(part.of(body)) {
+                    Some(sample) => sample,
+                    None => sample(&mut Reader::of(body, part))?,
+                };
                 request.samples.push(sample);
             }
             3 => {
@@ -90,6 +98,41 @@ fn series(
         metadata: None,
     });
     Ok(())
+}
+
+/// Bytes of the labels that a series begins with as long as they look as nearly all do: one byte of
+/// tag and one of length.
+#[inline]
+fn usual_labels(body: &[u8], part: Part) -> usize {
+    let bytes = part.of(body);
+    let mut at = 0;
+    while let Some([0x0a, len]) = bytes.get(at..at + 2)
+        && *len < 0x80
+        && at + 2 + usize::from(*len) <= bytes.len()
+    {
+        at += 2 + usize::from(*len);
+    }
+    at
+}
+
+/// A sample as nearly all are: the value, then a time of six bytes.
+#[inline]
+fn usual_sample(bytes: &[u8]) -> Option<SampleEntry> {
+    let bytes: &[u8; 16] = bytes.try_into().ok()?;
+    let [0x09, value @ .., 0x10, a, b, c, d, e, f] = bytes else {
+        return None;
+    };
+    let more = a & b & c & d & e & 0x80;
+    if more == 0 || f & 0x80 != 0 {
+        return None;
+    }
+    let time = [a, b, c, d, e, f].into_iter().rev();
+    let time = time.fold(0, |t, byte| t << 7 | i64::from(byte & 0x7f));
+    Some(SampleEntry {
+        timestamp_ms: time,
+        start_timestamp_ms: 0,
+        value: f64::from_le_bytes(*value),
+    })
 }
 
 /// A sample: `value = 1`, `timestamp = 2`, and in 2.0 also `start_timestamp = 3`.
