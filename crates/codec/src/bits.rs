@@ -45,20 +45,42 @@ impl BitWriter {
     /// Appends the lowest `count` bits of `v`, at most 64, the highest of them first.
     #[inline]
     pub fn write_bits(&mut self, v: u64, count: u32) {
-        let mut left = count.min(64);
-        while left > 0 {
-            if self.free == 0 {
-                self.bytes.push(0);
-                self.free = 8;
-            }
-            let n = left.min(u32::from(self.free));
-            let part = (v >> (left - n)) & ((1 << n) - 1);
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= (part << (u32::from(self.free) - n)) as u8;
-            }
-            self.free -= n as u8;
-            left -= n;
+        let count = count.min(64);
+        // What does not fit into eight bytes with the rest of the last one goes first.
+        let first = count.saturating_sub(56);
+        if first > 0 {
+            self.write_few(v >> 56, first);
         }
+        self.write_few(v, count - first);
+    }
+
+    /// Appends at most 56 bits.
+    #[inline]
+    fn write_few(&mut self, v: u64, count: u32) {
+        if count == 0 {
+            return;
+        }
+        let free = u32::from(self.free);
+        // All bits behind those that the last byte has.
+        let used = (8 - free) % 8;
+        let word = (v << (64 - count)) >> used;
+        let [front, behind @ ..] = word.to_be_bytes();
+        let more = if free == 0 {
+            self.bytes.push(front);
+            (count - 1) / 8
+        } else {
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= front;
+            }
+            (used + count - 1) / 8
+        };
+        if more > 0 {
+            let end = self.bytes.len() + more as usize;
+            // A copy of fixed length is one instruction.
+            self.bytes.extend_from_slice(&behind);
+            self.bytes.truncate(end);
+        }
+        self.free = ((8 - (used + count) % 8) % 8) as u8;
     }
 }
 

@@ -59,7 +59,10 @@ pub(crate) struct Column {
 
 impl Column {
     #[inline]
-    fn push(&mut self, row: Row) {
+    fn push(&mut self, row: Row, expected: usize) {
+        if self.samples.capacity() == 0 {
+            self.samples.reserve(expected);
+        }
         if row.start != self.start {
             self.starts.push((self.samples.len(), row.start));
             self.start = row.start;
@@ -206,6 +209,9 @@ impl GroupAt {
         columns.resize_with(self.members.len(), Column::default);
         let mut singles = Vec::new();
         let mut held = 0;
+        // Most series of a group have a sample in most pieces.
+        let in_window = WINDOW / self.members.len().max(1);
+        let expected = self.pieces.len().min(in_window.max(4));
         for (i, place) in self.pieces.iter().enumerate() {
             let payload = payloads.get(place.payload as usize);
             let content = payload
@@ -241,7 +247,7 @@ impl GroupAt {
                         },
                     });
                 } else {
-                    column.push(row);
+                    column.push(row, expected);
                 }
             });
             if taken.is_err() {
