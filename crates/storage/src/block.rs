@@ -23,7 +23,7 @@ mod sets;
 mod starts;
 mod symbols;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use std::sync::Arc;

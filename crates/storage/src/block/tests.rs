@@ -1,7 +1,7 @@
 //! Blocks against plain vectors.
 
 mod damage;
-mod figures;
+pub(crate) mod figures;
 mod given;
 mod matching;
 mod round_trip;
