@@ -35,6 +35,8 @@ mod stop;
 mod sync;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+use tests::figures::Series;
 mod tombstones;
 mod trouble;
 mod view;

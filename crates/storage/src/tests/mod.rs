@@ -3,6 +3,7 @@
 mod behaviour;
 mod blocks;
 mod crash;
+pub(crate) mod figures;
 mod flips;
 mod formats;
 mod isolation;

@@ -14,7 +14,7 @@ use crate::block::layout::Section;
 const START: i64 = 1_790_000_000_000 / 7_200_000 * 7_200_000;
 const STEP: i64 = 15_000;
 
-type Series = BTreeMap<Labels, (Vec<i64>, Vec<f64>)>;
+pub(crate) type Series = BTreeMap<Labels, (Vec<i64>, Vec<f64>)>;
 
 /// The scrapes of a capture: bodies of expositions.
 pub(crate) fn scrapes(name: &str) -> Option<Vec<String>> {
@@ -62,7 +62,7 @@ pub(crate) fn labels_of(key: &str, instance: &str) -> Labels {
 }
 
 /// What a scraper at 15 s steps would have stored.
-fn load(name: &str, instance: &str) -> Option<Series> {
+pub(crate) fn load(name: &str, instance: &str) -> Option<Series> {
     let mut series = Series::new();
     let mut known: BTreeMap<String, Labels> = BTreeMap::new();
     for (t, body) in (0i64..).zip(scrapes(name)?) {
