@@ -40,7 +40,7 @@ impl<'a> StoreAppender<'a> {
             if self.pending.refuse_late {
                 bounds = bounds.without_late();
             }
-            bounds.check(t, &value, known.max_t(), || known.at(t))
+            bounds.check(t, &value, known.max_t(), || known.at(t, &head.pool))
         };
         checked.inspect_err(|e| self.shared.counters.refused(e))?;
         let start = if self.starts.is_empty() {

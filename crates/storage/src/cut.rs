@@ -14,7 +14,8 @@ use tsdb_model::{Labels, SeriesRef, StorageError};
 
 use crate::block::{Block, BlockWriter, HistogramRow, NewBlock, SeriesColumns};
 use crate::dir::Dir;
-use crate::head::series::{Series, SeriesSnapshot};
+use crate::head::Head;
+use crate::head::series::SeriesSnapshot;
 use crate::jobs::Jobs;
 use crate::parts::HistogramPart;
 use crate::shared::{Shared, count, lock};
@@ -123,7 +124,8 @@ pub(crate) fn columns(
 }
 
 impl Snapshot {
-    fn source(&self, series: &Series, handle: SeriesRef, merged_range: i64) -> Option<Source> {
+    fn source(&self, head: &Head, slot: u32, merged_range: i64) -> Option<Source> {
+        let (series, handle) = (head.in_slot(slot)?, head.handle_of(slot)?);
         let mut late: Vec<i64> = series
             .late(self.embodied..self.number)
             .into_iter()
@@ -132,7 +134,7 @@ impl Snapshot {
             .collect();
         late.dedup();
         let main = series
-            .oldest_from(self.floor)
+            .oldest_from(self.floor, &head.pool)
             .is_some_and(|t| t < self.until);
         (main || !late.is_empty()).then(|| Source {
             labels: series.labels.clone(),
@@ -162,7 +164,10 @@ impl Snapshot {
             let Some(series) = head.get(handle) else {
                 return Ok(SeriesColumns::default());
             };
-            (series.snapshot(mint, maxt, u64::MAX), series.late(noted))
+            (
+                series.snapshot(mint, maxt, u64::MAX, &head.pool),
+                series.late(noted),
+            )
         };
         columns(&snapshot, mint, maxt, times, |t| {
             noted.binary_search(&t).is_ok() == matches!(piece, Piece::Late(..))
@@ -253,7 +258,9 @@ impl Shared {
             let head = self.head();
             let slice = first as u32..slots.min(first + SLICE) as u32;
             let series = slice.filter_map(|slot| head.in_slot(slot));
-            let of_slice = series.filter_map(|s| s.oldest_from(floor)).min();
+            let of_slice = series
+                .filter_map(|s| s.oldest_from(floor, &head.pool))
+                .min();
             oldest = match (oldest, of_slice) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -398,10 +405,7 @@ impl Shared {
             let slice = first as u32..slots.min(first + SLICE) as u32;
             {
                 let head = self.head();
-                sources.extend(slice.filter_map(|slot| {
-                    let handle = head.handle_of(slot)?;
-                    snapshot.source(head.in_slot(slot)?, handle, merged_range)
-                }));
+                sources.extend(slice.filter_map(|slot| snapshot.source(&head, slot, merged_range)));
             }
             throttle.pause()?;
         }
@@ -503,7 +507,7 @@ impl Shared {
         let read = |s: &Source, mint: i64, maxt: i64, times: &mut Arc<Vec<i64>>| {
             let head = self.head();
             let series = head.get(s.handle);
-            let snapshot = series.map(|s| s.snapshot(mint, maxt, commit));
+            let snapshot = series.map(|s| s.snapshot(mint, maxt, commit, &head.pool));
             drop(head);
             let snapshot = snapshot.unwrap_or_default();
             columns(&snapshot, mint, maxt, times, |t| {

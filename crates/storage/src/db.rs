@@ -357,8 +357,8 @@ impl Db {
         let c = &shared.counters;
         DbStats {
             head_series: head.index.len(),
-            head_chunks: head.totals.chunks,
-            head_chunks_bytes: head.totals.bytes,
+            head_chunks: head.pool.totals.chunks,
+            head_chunks_bytes: head.pool.totals.bytes,
             series_created: head.counters.series_created,
             series_removed: head.counters.series_removed,
             float_samples_appended: head.counters.float_samples,

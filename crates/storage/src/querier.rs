@@ -264,12 +264,12 @@ impl StoreSeriesSet<'_> {
 
     fn read_head(&self, handle: SeriesRef, data: &mut SeriesData) -> Result<(), StorageError> {
         // A series that retention removed meanwhile has no samples any more.
-        let snapshot = self
-            .shared
-            .head()
-            .get(handle)
-            .map(|s| s.snapshot(self.mint, self.maxt, self.commit))
-            .unwrap_or_default();
+        let snapshot = {
+            let head = self.shared.head();
+            head.get(handle)
+                .map(|s| s.snapshot(self.mint, self.maxt, self.commit, &head.pool))
+                .unwrap_or_default()
+        };
         decode(&snapshot, self.mint, self.maxt, data)
     }
 

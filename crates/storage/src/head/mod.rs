@@ -5,8 +5,12 @@ pub(crate) mod exemplars;
 pub(crate) mod floats;
 pub(crate) mod histograms;
 pub(crate) mod index;
+mod open;
+mod paged;
 mod postings;
+mod sealed;
 pub(crate) mod series;
+mod slab;
 mod starts;
 
 use std::collections::BTreeMap;
@@ -17,7 +21,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use tsdb_model::{Exemplar, Labels, Metadata, SeriesRef};
 
 use exemplars::{ExemplarEntry, ExemplarOrder, Exemplars};
-use floats::ChunkTotals;
+use floats::Pool;
 use index::Index;
 use series::{SampleValue, Series, StoredSample};
 
@@ -102,7 +106,7 @@ pub(crate) struct Head {
     pub(crate) index: Index,
     pub(crate) exemplars: Exemplars,
     pub(crate) metadata: BTreeMap<String, Metadata>,
-    pub(crate) totals: ChunkTotals,
+    pub(crate) pool: Pool,
     pub(crate) counters: HeadCounters,
     /// Times of the oldest and newest sample.
     pub(crate) min_t: Option<i64>,
@@ -132,7 +136,7 @@ impl Head {
             index: Index::default(),
             exemplars: Exemplars::new(max_exemplars),
             metadata: BTreeMap::new(),
-            totals: ChunkTotals::default(),
+            pool: Pool::default(),
             counters: HeadCounters::default(),
             min_t: None,
             max_t: None,
@@ -260,7 +264,7 @@ impl Head {
                 (min_t, max_t) = (min_t.min(sample.t), max_t.max(sample.t));
                 Some(sample)
             });
-            series.insert(of_series, &mut self.scratch, &mut self.totals);
+            series.insert(of_series, &mut self.scratch, &mut self.pool);
             for t in times {
                 series.note_recent(commit, t);
             }
@@ -321,7 +325,7 @@ impl Head {
             return;
         };
         series.forget_recent(horizon);
-        series.drop_before(floor, &mut self.totals);
+        series.drop_before(floor, &mut self.pool);
         if series.max_t().is_some() || series.has_past() {
             return;
         }
@@ -351,7 +355,7 @@ impl Head {
         } = self.cuts;
         let entry = self.slots.get_mut(slot as usize);
         if let Some(series) = entry.and_then(|e| e.series.as_deref_mut()) {
-            series.drop_embodied(floor, embodied, &mut self.totals);
+            series.drop_embodied(floor, embodied, &mut self.pool);
         }
     }
 
@@ -359,7 +363,7 @@ impl Head {
     pub(crate) fn delete(&mut self, slot: u32, mint: i64, maxt: i64, commit: Option<u64>) {
         let entry = self.slots.get_mut(slot as usize);
         if let Some(series) = entry.and_then(|e| e.series.as_deref_mut()) {
-            series.delete(mint, maxt, commit, &mut self.totals);
+            series.delete(mint, maxt, commit, &mut self.pool);
         }
     }
 
