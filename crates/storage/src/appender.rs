@@ -89,7 +89,7 @@ impl Appender for StoreAppender<'_> {
             return Err(AppendError::SeriesLimit { limit });
         }
         let series = head
-            .create(labels.clone(), None)
+            .create(labels, None)
             .ok_or(AppendError::SeriesLimit { limit })?;
         if let Some(known) = head.get(series) {
             known.touch(self.number);

@@ -137,7 +137,7 @@ impl Snapshot {
             .oldest_from(self.floor, &head.pool)
             .is_some_and(|t| t < self.until);
         (main || !late.is_empty()).then(|| Source {
-            labels: series.labels.clone(),
+            labels: head.labels(series),
             handle,
             main,
             late,
@@ -496,7 +496,7 @@ impl Shared {
                 && let Some(handle) = head.handle_of(slot)
             {
                 sources.push(Source {
-                    labels: series.labels.clone(),
+                    labels: head.labels(series),
                     handle,
                     main: true,
                     late: Vec::new(),

@@ -375,7 +375,7 @@ impl Db {
             min_time_ms: head.min_t.unwrap_or(i64::MAX).min(head.view.min_t()),
             max_time_ms: head.max_t.unwrap_or(i64::MIN),
             retention_ms: shared.options.retention_ms,
-            index_bytes: head.index.bytes() as u64,
+            index_bytes: head.index_bytes() as u64,
             commits: get(&c.commits),
             wal_bytes,
             wal_segments,

@@ -62,7 +62,7 @@ impl<'a> StoreQuerier<'a> {
             if let Some(series) = head.in_slot(slot)
                 && series.visible(self.commit, self.mint, self.maxt)
             {
-                each(&series.labels);
+                each(&head.labels(series));
             }
         }
     }
@@ -168,7 +168,7 @@ impl Querier for StoreQuerier<'_> {
                 if !series.visible(self.commit, mint, maxt) {
                     return None;
                 }
-                Some((series.labels.clone(), head.handle_of(slot)))
+                Some((head.labels(series), head.handle_of(slot)))
             });
             found.series.extend(series.take(limit));
         }

@@ -170,7 +170,9 @@ impl Sealed {
             bytes.extend_from_slice(page);
         };
         self.values(0..gone.start).for_each(&mut put);
-        new.iter().for_each(|p| put(&p.bytes));
+        for page in new {
+            put(&page.bytes);
+        }
         self.values(gone.end..self.columns.len()).for_each(&mut put);
         Some(Arc::new(Self {
             columns: columns.into(),

@@ -1,11 +1,13 @@
 //! One series in memory: labels, samples, and what readers and the log need to know about it.
 
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tsdb_model::{HistogramValue, Labels};
+use tsdb_model::HistogramValue;
 
 use super::floats::{FloatSnapshot, Floats, Pool};
 use super::histograms::{HistogramEntry, Histograms, size};
+use super::pairs::Set;
 use super::starts::Starts;
 
 /// A value of either kind.
@@ -61,7 +63,7 @@ impl Rare {
 /// A series.
 #[derive(Debug)]
 pub(crate) struct Series {
-    pub(crate) labels: Labels,
+    pub(crate) set: Set,
     /// Number of the last appender that used the series.
     touched: AtomicU64,
     /// Its number in the log.
@@ -69,7 +71,7 @@ pub(crate) struct Series {
     /// The segment that has its definition last.
     pub(crate) log_segment: Option<u32>,
     /// The commit that brought its first sample; `None` without samples.
-    pub(crate) first_commit: Option<u64>,
+    pub(crate) first_commit: Option<NonZero<u64>>,
     floats: Floats,
     rare: Option<Box<Rare>>,
 }
@@ -85,9 +87,9 @@ pub(crate) struct SeriesSnapshot {
 }
 
 impl Series {
-    pub(crate) fn new(labels: Labels, log_id: u64) -> Self {
+    pub(crate) fn new(set: Set, log_id: u64) -> Self {
         Self {
-            labels,
+            set,
             touched: AtomicU64::new(0),
             log_id,
             log_segment: None,
@@ -295,7 +297,7 @@ impl Series {
             let rare = self.rare.get_or_insert_default();
             let past = Past {
                 commit,
-                first_commit,
+                first_commit: first_commit.get(),
                 range,
                 snapshot: SeriesSnapshot {
                     floats: self.floats.snapshot(i64::MIN, i64::MAX, pool),
@@ -342,7 +344,9 @@ impl Series {
             Some(past) => {
                 past.first_commit <= commit && past.range.0 <= maxt && past.range.1 >= mint
             }
-            None => self.first_commit.is_some_and(|c| c <= commit) && self.overlaps(mint, maxt),
+            None => {
+                self.first_commit.is_some_and(|c| c.get() <= commit) && self.overlaps(mint, maxt)
+            }
         }
     }
 

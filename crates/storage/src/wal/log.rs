@@ -167,7 +167,7 @@ impl Log {
         defined.sort_unstable();
         defined.dedup();
         for series in defined.iter().filter_map(|handle| head.get(*handle)) {
-            encoder.definition(series.log_id, &series.labels);
+            encoder.definition(series.log_id, &head.labels(series));
         }
         let definition_bytes = encoder.definition_bytes() as u64;
         if !current.has_metadata {
