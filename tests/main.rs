@@ -9,9 +9,11 @@
 )]
 
 mod api;
+mod blocks;
 mod cli;
 mod crash;
 mod discovery;
+mod disk;
 mod peers;
 mod remote;
 mod scrape;

@@ -56,8 +56,13 @@ impl Server {
 
     /// Starts a server without waiting.
     pub(crate) fn spawn(dir: &Path, flags: &[&str]) -> Self {
+        Self::spawn_as(tsdb(), dir, flags)
+    }
+
+    /// Starts a server by another command, which ends in the name of the program.
+    pub(crate) fn spawn_as(mut command: Command, dir: &Path, flags: &[&str]) -> Self {
         let port = free_port();
-        let mut child = tsdb()
+        let mut child = command
             .arg("serve")
             .arg(format!("--storage.tsdb.path={}", dir.display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -161,6 +166,12 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Now, in milliseconds since the Unix epoch.
+pub(crate) fn now_ms() -> i64 {
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+    i64::try_from(now.as_millis()).unwrap()
 }
 
 /// A port nothing listens on at the moment.

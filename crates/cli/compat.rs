@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 
 /// Flags with a value that are accepted and have no effect.
-const IGNORED_VALUES: [&str; 29] = [
+const IGNORED_VALUES: [&str; 28] = [
     "alertmanager.notification-batch-size",
     "alertmanager.notification-queue-capacity",
     "auto-gomemlimit.ratio",
@@ -24,7 +24,6 @@ const IGNORED_VALUES: [&str; 29] = [
     "storage.tsdb.head-chunks-write-queue-size",
     "storage.tsdb.max-block-chunk-segment-size",
     "storage.tsdb.max-block-duration",
-    "storage.tsdb.min-block-duration",
     "storage.tsdb.samples-per-chunk",
     "storage.tsdb.wal-compression-type",
     "storage.tsdb.wal-segment-size",

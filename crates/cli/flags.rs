@@ -90,6 +90,9 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) wal_sync: WalSyncArg,
 
+    #[command(flatten)]
+    pub(crate) storage: crate::storage_flags::StorageArgs,
+
     /// Address to listen on; may be repeated.
     #[arg(
         long = "web.listen-address",
@@ -377,7 +380,7 @@ pub(crate) enum LogFormat {
 }
 
 /// A positive Prometheus duration, or seconds as a number; in milliseconds.
-fn duration(text: &str) -> Result<i64, String> {
+pub(crate) fn duration(text: &str) -> Result<i64, String> {
     let ms = match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() => (seconds * 1000.0).round() as i64,
         _ => parse_duration_ms(text).map_err(|e| e.to_string())?,

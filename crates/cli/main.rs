@@ -13,6 +13,7 @@ mod progress;
 mod query;
 mod render;
 mod serve;
+mod storage_flags;
 mod test;
 mod time;
 

@@ -278,6 +278,7 @@ async fn open_store(args: &ServeArgs, config: &Config) -> anyhow::Result<Arc<Db>
         },
         ..Options::default()
     };
+    args.storage.apply(&mut options);
     if let Some(window) = config.storage.out_of_order_time_window_ms {
         options.ooo_window_ms = window;
     }
@@ -355,6 +356,7 @@ fn flag_values(args: &ServeArgs) -> Vec<(String, String)> {
     ];
     let rows = rows
         .into_iter()
+        .chain(args.storage.values())
         .map(|(name, value)| (name.to_string(), value));
     let mut rows: Vec<_> = rows.chain(args.ignored.iter().cloned()).collect();
     rows.sort();

@@ -36,6 +36,7 @@ pub use http_client::{
 };
 pub use load::{Loader, load_target_groups, read_file};
 pub use secret::{SECRET, Secret};
+pub use size::{format_size, parse_size};
 pub use web::{ClientAuth, TlsServerConfig, WebConfig};
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const UNITS: [(&str, u32); 13] = [
 ];
 
 /// Reads a size. The error is Prometheus's.
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let invalid = || format!("units: invalid {text}");
     if text == "0" {
         return Ok(0);
@@ -48,7 +48,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Prints a size as Prometheus does: `1MiB512KiB`.
-pub(crate) fn format_size(size: u64) -> String {
+pub fn format_size(size: u64) -> String {
     let mut out = String::new();
     let mut rest = size;
     for (name, bits) in UNITS

@@ -1,6 +1,7 @@
 //! `/metrics`: what this program says about itself, under Prometheus's names where a metric means
 //! the same here; and `/metrics/host`, the machine under the node exporter's names.
 
+mod blocks;
 mod engine;
 mod http;
 mod receive;

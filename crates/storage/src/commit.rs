@@ -231,6 +231,7 @@ impl Shared {
             let _ = self.finish_segment(log);
             return Err(e);
         }
+        self.write_worked();
         let number = log.current_number();
         if let Some(current) = &log.current {
             if self.options.wal_sync == WalSync::Always {
@@ -263,10 +264,5 @@ impl Shared {
         let synced = self.sync_all();
         log.finish();
         synced
-    }
-
-    fn write_failed(&self, error: &StorageError) {
-        count(&self.counters.writes_failed);
-        tracing::warn!(error = %error, "writing the log failed");
     }
 }

@@ -322,8 +322,7 @@ impl Shared {
         }
         jobs.cut_log = (snapshot.segment, until);
         count(&self.counters.cuts);
-        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.counters.last_cut_nanos.store(nanos, Ordering::Relaxed);
+        self.counters.cut_durations.add(start.elapsed());
         self.drop_embodied(jobs);
         Ok(())
     }

@@ -17,6 +17,7 @@ use crate::block::BLOCKS_DIR;
 use crate::cardinality;
 use crate::catalogue::{Catalogue, LoadError, Loaded, load};
 use crate::dir::{Dir, DirLock, StdDir};
+use crate::durations::Durations;
 use crate::jobs::Jobs;
 use crate::options::{Options, WalSync};
 use crate::querier::StoreQuerier;
@@ -55,10 +56,14 @@ impl fmt::Debug for Db {
 }
 
 fn directory(path: &Path, options: &Options) -> Arc<dyn Dir> {
-    options
-        .dir
-        .clone()
-        .unwrap_or_else(|| Arc::new(StdDir::new(path)))
+    options.dir.clone().unwrap_or_else(|| {
+        let dir = StdDir::new(path);
+        Arc::new(if options.no_mmap {
+            dir.without_mmap()
+        } else {
+            dir
+        })
+    })
 }
 
 /// How often reading begins anew because a running writer changed the blocks.
@@ -374,6 +379,7 @@ impl Db {
             max_exemplars: head.exemplars.max() as u64,
             min_time_ms: head.min_t.unwrap_or(i64::MAX).min(head.view.min_t()),
             max_time_ms: head.max_t.unwrap_or(i64::MIN),
+            head_min_time_ms: head.min_t.unwrap_or(i64::MAX),
             retention_ms: shared.options.retention_ms,
             index_bytes: head.index_bytes() as u64,
             commits: get(&c.commits),
@@ -400,8 +406,15 @@ impl Db {
             cuts: get(&c.cuts),
             merges: get(&c.merges),
             jobs_failed: get(&c.jobs_failed),
-            last_cut_seconds: seconds(&c.last_cut_nanos),
-            last_merge_seconds: seconds(&c.last_merge_nanos),
+            compactions: Durations::stats(&[&c.cut_durations, &c.merge_durations]),
+            upkeeps: get(&c.upkeeps),
+            active_appenders: shared.appenders(),
+            damaged_reads: get(&c.damaged_reads),
+            time_retentions: get(&c.time_retentions),
+            size_retentions: get(&c.size_retentions),
+            wal_failing: shared.trouble.goes_on(),
+            last_cut_seconds: c.cut_durations.last_seconds(),
+            last_merge_seconds: c.merge_durations.last_seconds(),
             block_bytes_written: get(&c.block_bytes_written),
             blocks_retired_by_time: get(&c.blocks_retired_by_time),
             blocks_retired_by_size: get(&c.blocks_retired_by_size),
@@ -546,10 +559,18 @@ impl Db {
 
     fn mark_clean(&self) -> Result<(), StorageError> {
         let dir = &self.shared.dir;
-        dir.create(CLEAN_FILE)
+        let marked = dir
+            .create(CLEAN_FILE)
             .and_then(|file| file.sync_data())
-            .and_then(|()| dir.sync_dir(""))
-            .map_err(|e| io_error("marking the proper end in", &dir.display(), &e))
+            .and_then(|()| dir.sync_dir(""));
+        match marked {
+            Err(e) if e.kind() == std::io::ErrorKind::StorageFull => {
+                // All data is safe; the next start only cannot tell.
+                tracing::warn!(error = %e, "no space to mark the proper end");
+                Ok(())
+            }
+            other => other.map_err(|e| io_error("marking the proper end in", &dir.display(), &e)),
+        }
     }
 }
 

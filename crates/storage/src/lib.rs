@@ -10,6 +10,7 @@ mod cut;
 pub mod db;
 mod delete;
 pub mod dir;
+mod durations;
 #[cfg(test)]
 mod fault;
 mod head;
@@ -32,10 +33,11 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod trouble;
 mod view;
 mod wal;
 
 pub use db::Db;
 pub use dir::{Dir, DirLock, StdDir, WriteFile};
 pub use options::{Options, WalSync};
-pub use stats::{Cardinality, DbStats, Verification};
+pub use stats::{Cardinality, DbStats, DurationStats, Verification};

@@ -22,6 +22,7 @@ impl Shared {
         }
         let mut jobs = lock(&self.jobs);
         let jobs = &mut *jobs;
+        count(&self.counters.upkeeps);
         let mut throttle = Throttle::new(&self.stop, background);
         self.drop_embodied(jobs);
         let mut result = self.job(

@@ -7,7 +7,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tsdb_model::{Labels, StorageError};
@@ -197,10 +196,7 @@ impl Shared {
         drop(parents);
         self.exchange(jobs, &plain, child);
         count(&self.counters.merges);
-        let nanos = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.counters
-            .last_merge_nanos
-            .store(nanos, Ordering::Relaxed);
+        self.counters.merge_durations.add(start.elapsed());
         Ok(())
     }
 

@@ -54,6 +54,9 @@ pub struct Options {
     pub block_range_ms: i64,
     /// Most bytes of blocks and log together; the oldest blocks go first. 0 for no limit. Default 0.
     pub retention_bytes: u64,
+    /// Read finished files by system calls instead of mapping them. No effect with `dir`. Default
+    /// false.
+    pub no_mmap: bool,
     /// Late samples kept in memory before they are written to blocks without waiting for the next
     /// cut. Default 4 million.
     pub max_late_samples: u64,
@@ -75,6 +78,7 @@ impl Default for Options {
             max_series: 0,
             block_range_ms: 2 * 3600 * 1000,
             retention_bytes: 0,
+            no_mmap: false,
             max_late_samples: 4_000_000,
             maintenance_interval_ms: 60_000,
         }
@@ -93,6 +97,8 @@ impl fmt::Debug for Options {
             .field("block_range_ms", &self.block_range_ms)
             .field("retention_bytes", &self.retention_bytes)
             .field("max_late_samples", &self.max_late_samples)
+            .field("retention_bytes", &self.retention_bytes)
+            .field("no_mmap", &self.no_mmap)
             .field("maintenance_interval_ms", &self.maintenance_interval_ms)
             .finish_non_exhaustive()
     }

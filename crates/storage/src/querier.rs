@@ -283,7 +283,8 @@ impl StoreSeriesSet<'_> {
         let Some(block) = self.view.blocks.get(block as usize) else {
             return Ok(());
         };
-        block.block.read(series, self.mint, self.maxt, data)?;
+        let read = block.block.read(series, self.mint, self.maxt, data);
+        read.inspect_err(|e| self.shared.counters.read_failed(e))?;
         let hidden = block.hidden(series)?;
         if !hidden.is_empty() {
             let flags = (data.no_stale, data.monotone);

@@ -46,6 +46,12 @@ impl Shared {
         tracing::info!(by_time, by_size, "blocks past retention dropped");
         let counters = &self.counters;
         counters
+            .time_retentions
+            .fetch_add(u64::from(by_time > 0), Ordering::Relaxed);
+        counters
+            .size_retentions
+            .fetch_add(u64::from(by_size > 0), Ordering::Relaxed);
+        counters
             .blocks_retired_by_time
             .fetch_add(by_time, Ordering::Relaxed);
         counters

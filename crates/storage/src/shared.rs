@@ -11,11 +11,13 @@ use std::time::Instant;
 use tsdb_model::{AppendError, StorageError};
 
 use crate::dir::{Dir, DirLock, WriteFile};
+use crate::durations::Durations;
 use crate::head::Head;
 use crate::jobs::Jobs;
 use crate::options::Options;
 use crate::stop::Stop;
 use crate::sync::SyncState;
+use crate::trouble::Trouble;
 use crate::view::View;
 use crate::wal::log::Log;
 
@@ -43,14 +45,18 @@ pub(crate) struct Counters {
     pub(crate) head_truncations: AtomicU64,
     pub(crate) head_gc_nanos: AtomicU64,
     pub(crate) cuts: AtomicU64,
+    pub(crate) cut_durations: Durations,
     pub(crate) merges: AtomicU64,
+    pub(crate) merge_durations: Durations,
+    pub(crate) upkeeps: AtomicU64,
     pub(crate) jobs_failed: AtomicU64,
-    pub(crate) last_cut_nanos: AtomicU64,
-    pub(crate) last_merge_nanos: AtomicU64,
     pub(crate) block_bytes_written: AtomicU64,
     pub(crate) blocks_retired_by_time: AtomicU64,
     pub(crate) blocks_retired_by_size: AtomicU64,
+    pub(crate) time_retentions: AtomicU64,
+    pub(crate) size_retentions: AtomicU64,
     pub(crate) quarantined: AtomicU64,
+    pub(crate) damaged_reads: AtomicU64,
 }
 
 pub(crate) fn count(counter: &AtomicU64) {
@@ -58,6 +64,13 @@ pub(crate) fn count(counter: &AtomicU64) {
 }
 
 impl Counters {
+    /// Counts a failed read of a block.
+    pub(crate) fn read_failed(&self, error: &StorageError) {
+        if matches!(error, StorageError::Corrupt { .. }) {
+            count(&self.damaged_reads);
+        }
+    }
+
     /// Counts a refused sample.
     pub(crate) fn refused(&self, error: &AppendError) {
         match error {
@@ -95,6 +108,7 @@ pub(crate) struct Shared {
     pub(crate) sync: SyncState,
     pub(crate) counters: Counters,
     pub(crate) opening: Opening,
+    pub(crate) trouble: Trouble,
     /// Why nothing can be written (any more).
     refusal: Mutex<Option<String>>,
     pub(crate) dir_lock: Mutex<Option<Box<dyn DirLock>>>,
@@ -130,6 +144,7 @@ impl Shared {
             sync: SyncState::default(),
             counters: Counters::default(),
             opening,
+            trouble: Trouble::default(),
             refusal: Mutex::new(refusal),
             dir_lock: Mutex::new(dir_lock),
             stop: Stop::default(),
@@ -180,6 +195,11 @@ impl Shared {
                 message: e.to_string(),
             }
         })
+    }
+
+    /// Open appenders.
+    pub(crate) fn appenders(&self) -> u64 {
+        lock(&self.appenders).0.len() as u64
     }
 
     /// Pins the commit and the blocks that a new querier sees.

@@ -40,6 +40,8 @@ pub struct DbStats {
     pub min_time_ms: i64,
     /// Time of the newest sample, ms; `i64::MIN` when there is none.
     pub max_time_ms: i64,
+    /// Time of the oldest sample in memory, ms; `i64::MAX` when there is none.
+    pub head_min_time_ms: i64,
     /// Retention, ms; 0 for none.
     pub retention_ms: i64,
     /// Bytes of the label index in memory (names, values, postings), estimated.
@@ -92,6 +94,20 @@ pub struct DbStats {
     pub merges: u64,
     /// Cuts, merges and other jobs that failed.
     pub jobs_failed: u64,
+    /// How long cuts and merges took.
+    pub compactions: DurationStats,
+    /// Rounds of upkeep.
+    pub upkeeps: u64,
+    /// Appenders that are open.
+    pub active_appenders: u64,
+    /// Times that reading from a block failed because it is damaged.
+    pub damaged_reads: u64,
+    /// Times that blocks were dropped because of their age, and because of the size limit.
+    pub time_retentions: u64,
+    /// See [`Self::time_retentions`].
+    pub size_retentions: u64,
+    /// True since a write to the log failed, until one works.
+    pub wal_failing: bool,
     /// Seconds that the last cut took.
     pub last_cut_seconds: f64,
     /// Seconds that the last merge took.
@@ -108,6 +124,17 @@ pub struct DbStats {
     pub replay_seconds: f64,
     /// False when the store was not closed properly the last time.
     pub clean_start: bool,
+}
+
+/// How often something was done, and how long it took.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DurationStats {
+    /// Upper end of a class in seconds, and how many took no longer.
+    pub buckets: Vec<(f64, u64)>,
+    /// How many there were.
+    pub count: u64,
+    /// Seconds they took together.
+    pub seconds: f64,
 }
 
 /// What a check of all blocks found.

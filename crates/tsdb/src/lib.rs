@@ -16,5 +16,5 @@ pub use tsdb_promql::{
 };
 pub use tsdb_storage::prom_block;
 pub use tsdb_storage::{
-    Cardinality, Db, DbStats, Dir, DirLock, Options, StdDir, WalSync, WriteFile,
+    Cardinality, Db, DbStats, Dir, DirLock, DurationStats, Options, StdDir, WalSync, WriteFile,
 };

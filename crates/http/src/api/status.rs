@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::json;
+use tsdb::DbStats;
+use tsdb_config::format_size;
 use tsdb_model::format_duration_ms;
 
 use crate::answer::{ApiResult, Success};
@@ -66,11 +68,16 @@ pub(crate) fn runtime_info(call: &Call, running: &Running) -> ApiResult {
         gomemlimit: i64::MAX,
         gogc: "",
         godebug: "",
-        storage_retention: match stats.retention_ms {
-            0 => String::new(),
-            ms => format_duration_ms(ms),
-        },
+        storage_retention: storage_retention(&stats),
     })
+}
+
+/// `15d`, `10GiB`, or `15d or 10GiB`.
+fn storage_retention(stats: &DbStats) -> String {
+    let time = (stats.retention_ms > 0).then(|| format_duration_ms(stats.retention_ms));
+    let size = (stats.retention_bytes > 0).then(|| format_size(stats.retention_bytes));
+    let limits: Vec<String> = time.into_iter().chain(size).collect();
+    limits.join(" or ")
 }
 
 /// Command line flags.

@@ -3,12 +3,13 @@
 use tsdb::DbStats;
 use tsdb_model::MetricType::Summary;
 
-use super::Page;
+use super::{Page, blocks};
 
 pub(super) fn write(page: &mut Page, s: &DbStats) {
     head(page, s);
     log(page, s);
     exemplars(page, s);
+    blocks::write(page, s);
     page.gauge(
         "prometheus_tsdb_lowest_timestamp",
         "Time of the oldest sample, ms; the largest integer when there is none.",
@@ -18,11 +19,6 @@ pub(super) fn write(page: &mut Page, s: &DbStats) {
         "prometheus_tsdb_lowest_timestamp_seconds",
         "Time of the oldest sample, seconds.",
         seconds(s.min_time_ms),
-    );
-    page.gauge(
-        "prometheus_tsdb_retention_limit_bytes",
-        "0: retention goes by time only.",
-        0.0,
     );
     page.gauge(
         "prometheus_tsdb_retention_limit_seconds",
@@ -56,6 +52,11 @@ fn head(page: &mut Page, s: &DbStats) {
         "prometheus_tsdb_head_chunks",
         "Chunks in memory.",
         s.head_chunks as f64,
+    );
+    page.gauge(
+        "prometheus_tsdb_head_active_appenders",
+        "Transactions that are open.",
+        s.active_appenders as f64,
     );
     page.gauge(
         "tsdb_head_chunks_bytes",
@@ -113,7 +114,7 @@ fn head(page: &mut Page, s: &DbStats) {
         "prometheus_tsdb_head_max_time",
         "Time of the newest sample in memory",
     );
-    for ((name, help), ms) in [(min, s.min_time_ms), (max, s.max_time_ms)] {
+    for ((name, help), ms) in [(min, s.head_min_time_ms), (max, s.max_time_ms)] {
         page.gauge(name, &format!("{help}, ms."), ms as f64);
         page.gauge(
             &format!("{name}_seconds"),
@@ -151,6 +152,11 @@ fn log(page: &mut Page, s: &DbStats) {
         "prometheus_tsdb_wal_segment_current",
         "Number of the segment being written.",
         s.wal_segment_current as f64,
+    );
+    page.gauge(
+        "tsdb_wal_failing",
+        "1 since a write to the log failed, until one works; else 0.",
+        f64::from(u8::from(s.wal_failing)),
     );
     page.0.family(
         "prometheus_tsdb_wal_fsync_duration_seconds",

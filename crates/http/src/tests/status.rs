@@ -144,6 +144,13 @@ async fn store_status() {
         "prometheus_tsdb_lowest_timestamp_seconds 1.7e+09",
         "prometheus_tsdb_exemplar_exemplars_in_storage 1",
         "prometheus_tsdb_retention_limit_seconds 1.296e+06",
+        "prometheus_tsdb_retention_limit_bytes 0",
+        "prometheus_tsdb_blocks_loaded 0",
+        "prometheus_tsdb_compactions_total 0",
+        "prometheus_tsdb_compaction_duration_seconds_bucket{le=\"+Inf\"} 0",
+        "prometheus_tsdb_size_retentions_total 0",
+        "tsdb_blocks_retired_total{limit=\"size\"} 0",
+        "tsdb_wal_failing 0",
     ] {
         assert!(
             page.text().lines().any(|l| l == line),
