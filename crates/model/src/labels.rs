@@ -52,7 +52,7 @@ impl Labels {
     /// # Panics
     /// In debug builds, when they are not.
     pub fn from_sorted<'a>(labels: impl IntoIterator<Item = Label<'a>>) -> Self {
-        let mut text = String::new();
+        let mut text = String::with_capacity(256);
         let mut last: Option<&str> = None;
         for label in labels {
             debug_assert!(last.is_none_or(|l| l < label.name) && !label.value.is_empty());

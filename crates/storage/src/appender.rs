@@ -54,7 +54,7 @@ impl<'a> StoreAppender<'a> {
             if self.pending.refuse_late {
                 bounds = bounds.without_late();
             }
-            bounds.check(t, &value, known.max_t(), || known.at(t))
+            bounds.check(t, &value, known.max_t(), || known.at(t, &head.pool))
         };
         checked.inspect_err(|e| self.shared.counters.refused(e))?;
         let start = if self.starts.is_empty() {
@@ -111,7 +111,7 @@ impl Appender for StoreAppender<'_> {
         let texts = labels.iter().map(|l| l.name.len() + l.value.len());
         budget.grow(SERIES_BYTES + 2 * texts.sum::<usize>() as u64);
         let series = head
-            .create(labels.clone(), None)
+            .create(labels, None)
             .ok_or(AppendError::SeriesLimit { limit })?;
         if let Some(known) = head.get(series) {
             known.touch(self.number);

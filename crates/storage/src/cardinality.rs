@@ -36,7 +36,7 @@ pub(crate) fn of(head: &Head, limit: usize) -> Cardinality {
     Cardinality {
         num_series: head.index.len(),
         num_label_pairs: names.values().map(|n| n.values.len() as u64).sum(),
-        num_chunks: head.totals.chunks,
+        num_chunks: head.pool.totals.chunks,
         min_time_ms: head.min_t.unwrap_or(i64::MAX),
         max_time_ms: head.max_t.unwrap_or(i64::MIN),
         series_by_metric: largest(metrics.map(|(v, p)| (v.to_string(), p.len())), limit),

@@ -10,6 +10,7 @@ use tsdb_model::{
 };
 
 use crate::head::exemplars::{ExemplarOrder, order};
+use crate::head::floats::Pool;
 use crate::head::histograms::stale_like;
 use crate::head::series::{SampleValue, Series, StoredSample};
 use crate::head::{Batch, Head, WARM};
@@ -49,6 +50,7 @@ struct Plan {
 /// The samples of one series that were accepted so far, by time.
 struct Run<'a> {
     series: &'a Series,
+    pool: &'a Pool,
     accepted: Vec<StoredSample>,
 }
 
@@ -60,7 +62,7 @@ impl Run<'_> {
     fn at(&self, t: i64) -> Option<SampleValue> {
         match self.accepted.binary_search_by_key(&t, |s| s.t) {
             Ok(i) => self.accepted.get(i).map(|s| s.value.clone()),
-            Err(_) => self.series.at(t),
+            Err(_) => self.series.at(t, self.pool),
         }
     }
 
@@ -125,6 +127,7 @@ fn plan(shared: &Shared, head: &Head, mut pending: Pending) -> Plan {
         };
         let mut run = Run {
             series,
+            pool: &head.pool,
             accepted: memory,
         };
         for sample in of_series {

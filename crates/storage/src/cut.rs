@@ -14,8 +14,8 @@ use tsdb_model::{Exemplar, Labels, SeriesRef, StorageError};
 
 use crate::block::{Block, BlockWriter, HistogramRow, NewBlock, SeriesColumns};
 use crate::dir::Dir;
-use crate::head::Batch;
-use crate::head::series::{Series, SeriesSnapshot};
+use crate::head::series::SeriesSnapshot;
+use crate::head::{Batch, Head};
 use crate::jobs::Jobs;
 use crate::parts::HistogramPart;
 use crate::shared::{Shared, count, lock};
@@ -125,7 +125,8 @@ pub(crate) fn columns(
 }
 
 impl Snapshot {
-    fn source(&self, series: &Series, handle: SeriesRef, merged_range: i64) -> Option<Source> {
+    fn source(&self, head: &Head, slot: u32, merged_range: i64) -> Option<Source> {
+        let (series, handle) = (head.in_slot(slot)?, head.handle_of(slot)?);
         let mut late: Vec<i64> = series
             .late(self.embodied..self.number)
             .into_iter()
@@ -134,10 +135,10 @@ impl Snapshot {
             .collect();
         late.dedup();
         let main = series
-            .oldest_from(self.floor)
+            .oldest_from(self.floor, &head.pool)
             .is_some_and(|t| t < self.until);
         (main || !late.is_empty()).then(|| Source {
-            labels: series.labels.clone(),
+            labels: head.labels(series),
             handle,
             main,
             late,
@@ -164,7 +165,10 @@ impl Snapshot {
             let Some(series) = head.get(handle) else {
                 return Ok(SeriesColumns::default());
             };
-            (series.snapshot(mint, maxt, u64::MAX), series.late(noted))
+            (
+                series.snapshot(mint, maxt, u64::MAX, &head.pool),
+                series.late(noted),
+            )
         };
         columns(&snapshot, mint, maxt, times, |t| {
             noted.binary_search(&t).is_ok() == matches!(piece, Piece::Late(..))
@@ -255,7 +259,9 @@ impl Shared {
             let head = self.head();
             let slice = first as u32..slots.min(first + SLICE) as u32;
             let series = slice.filter_map(|slot| head.in_slot(slot));
-            let of_slice = series.filter_map(|s| s.oldest_from(floor)).min();
+            let of_slice = series
+                .filter_map(|s| s.oldest_from(floor, &head.pool))
+                .min();
             oldest = match (oldest, of_slice) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -316,7 +322,7 @@ impl Shared {
     ) -> Result<(), StorageError> {
         let start = Instant::now();
         // A block takes about half of what its samples take in memory.
-        let bytes = self.head().totals.bytes / 2;
+        let bytes = self.head().pool.totals.bytes / 2;
         self.check_space(bytes, true)?;
         let snapshot = self.begin_cut(until)?;
         let mut written = Vec::new();
@@ -423,10 +429,7 @@ impl Shared {
             let slice = first as u32..slots.min(first + SLICE) as u32;
             {
                 let head = self.head();
-                sources.extend(slice.filter_map(|slot| {
-                    let handle = head.handle_of(slot)?;
-                    snapshot.source(head.in_slot(slot)?, handle, merged_range)
-                }));
+                sources.extend(slice.filter_map(|slot| snapshot.source(&head, slot, merged_range)));
             }
             throttle.pause()?;
         }
@@ -517,7 +520,7 @@ impl Shared {
                 && let Some(handle) = head.handle_of(slot)
             {
                 sources.push(Source {
-                    labels: series.labels.clone(),
+                    labels: head.labels(series),
                     handle,
                     main: true,
                     late: Vec::new(),
@@ -528,7 +531,7 @@ impl Shared {
         let read = |s: &Source, mint: i64, maxt: i64, times: &mut Arc<Vec<i64>>| {
             let head = self.head();
             let series = head.get(s.handle);
-            let snapshot = series.map(|s| s.snapshot(mint, maxt, commit));
+            let snapshot = series.map(|s| s.snapshot(mint, maxt, commit, &head.pool));
             drop(head);
             let snapshot = snapshot.unwrap_or_default();
             columns(&snapshot, mint, maxt, times, |t| {

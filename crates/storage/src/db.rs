@@ -385,8 +385,8 @@ impl Db {
         let c = &shared.counters;
         DbStats {
             head_series: head.index.len(),
-            head_chunks: head.totals.chunks,
-            head_chunks_bytes: head.totals.bytes,
+            head_chunks: head.pool.totals.chunks,
+            head_chunks_bytes: head.pool.totals.bytes,
             series_created: head.counters.series_created,
             series_removed: head.counters.series_removed,
             float_samples_appended: head.counters.float_samples,
@@ -404,7 +404,7 @@ impl Db {
             max_time_ms: head.max_t.unwrap_or(i64::MIN),
             head_min_time_ms: head.min_t.unwrap_or(i64::MAX),
             retention_ms: shared.options.retention_ms,
-            index_bytes: head.index.bytes() as u64,
+            index_bytes: head.index_bytes() as u64,
             commits: get(&c.commits),
             wal_bytes,
             wal_segments,

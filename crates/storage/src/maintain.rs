@@ -105,13 +105,13 @@ impl Shared {
             // No commit may be between its check and its end.
             let _log = lock(&self.log);
             let mut head = self.head_mut();
-            let before = (head.totals, head.counters.series_removed);
+            let before = (head.pool.totals, head.counters.series_removed);
             let open_appender = self.oldest_appender();
             let (_, horizon) = self.horizon(&head);
             for slot in needy {
                 head.clean_slot(slot, floor, open_appender, horizon);
             }
-            dropped |= before != (head.totals, head.counters.series_removed);
+            dropped |= before != (head.pool.totals, head.counters.series_removed);
         }
         if floor > i64::MIN {
             self.head_mut().exemplars.drop_before(floor);

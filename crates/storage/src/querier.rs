@@ -62,7 +62,7 @@ impl<'a> StoreQuerier<'a> {
             if let Some(series) = head.in_slot(slot)
                 && series.visible(self.commit, self.mint, self.maxt)
             {
-                each(&series.labels);
+                each(&head.labels(series));
             }
         }
     }
@@ -168,7 +168,7 @@ impl Querier for StoreQuerier<'_> {
                 if !series.visible(self.commit, mint, maxt) {
                     return None;
                 }
-                Some((series.labels.clone(), head.handle_of(slot)))
+                Some((head.labels(series), head.handle_of(slot)))
             });
             found.series.extend(series.take(limit));
         }
@@ -264,12 +264,12 @@ impl StoreSeriesSet<'_> {
 
     fn read_head(&self, handle: SeriesRef, data: &mut SeriesData) -> Result<(), StorageError> {
         // A series that retention removed meanwhile has no samples any more.
-        let snapshot = self
-            .shared
-            .head()
-            .get(handle)
-            .map(|s| s.snapshot(self.mint, self.maxt, self.commit))
-            .unwrap_or_default();
+        let snapshot = {
+            let head = self.shared.head();
+            head.get(handle)
+                .map(|s| s.snapshot(self.mint, self.maxt, self.commit, &head.pool))
+                .unwrap_or_default()
+        };
         decode(&snapshot, self.mint, self.maxt, data)
     }
 

@@ -296,7 +296,7 @@ impl Replay {
 
     fn define(&mut self, id: u64, labels: Labels) {
         let known = self.head.find(&labels);
-        let Some(handle) = known.or_else(|| self.head.create(labels, Some(id))) else {
+        let Some(handle) = known.or_else(|| self.head.create(&labels, Some(id))) else {
             return;
         };
         if let Some(series) = self.head.get_mut(handle) {

@@ -3,16 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use roaring::RoaringBitmap;
-use tsdb_model::{Labels, MatchOp, Matcher};
+use tsdb_model::{MatchOp, Matcher};
 
 use super::postings::Postings;
 
 /// One label name.
 #[derive(Debug, Default)]
 pub(crate) struct Name {
-    pub(crate) values: BTreeMap<Box<str>, Postings>,
+    pub(crate) values: BTreeMap<Arc<str>, Postings>,
     /// Series that have the label.
     pub(crate) present: RoaringBitmap,
 }
@@ -20,7 +21,7 @@ pub(crate) struct Name {
 /// The index.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    pub(crate) names: BTreeMap<Box<str>, Name>,
+    pub(crate) names: BTreeMap<Arc<str>, Name>,
     all: RoaringBitmap,
 }
 
@@ -30,40 +31,45 @@ impl Index {
         self.all.len()
     }
 
-    pub(crate) fn insert(&mut self, slot: u32, labels: &Labels) {
+    /// Adds a series with these names and values.
+    pub(crate) fn insert<'a>(
+        &mut self,
+        slot: u32,
+        labels: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>,
+    ) {
         self.all.insert(slot);
-        for label in labels {
-            // Names and values are nearly always known: no copy before looking.
-            if !self.names.contains_key(label.name) {
-                self.names.insert(label.name.into(), Name::default());
+        for (name, value) in labels {
+            if !self.names.contains_key(name) {
+                self.names.insert(Arc::clone(name), Name::default());
             }
-            let Some(name) = self.names.get_mut(label.name) else {
+            let Some(name) = self.names.get_mut(name) else {
                 continue;
             };
             name.present.insert(slot);
-            match name.values.get_mut(label.value) {
+            match name.values.get_mut(value) {
                 Some(postings) => postings.insert(slot),
-                None => drop(name.values.insert(label.value.into(), Postings::One(slot))),
+                None => drop(name.values.insert(Arc::clone(value), Postings::One(slot))),
             }
         }
     }
 
-    pub(crate) fn remove(&mut self, slot: u32, labels: &Labels) {
+    /// Takes a series with these names and values out.
+    pub(crate) fn remove<'a>(
+        &mut self,
+        slot: u32,
+        labels: impl Iterator<Item = (&'a Arc<str>, &'a Arc<str>)>,
+    ) {
         self.all.remove(slot);
-        for label in labels {
-            let Some(name) = self.names.get_mut(label.name) else {
+        for (name, value) in labels {
+            let Some(entry) = self.names.get_mut(name) else {
                 continue;
             };
-            name.present.remove(slot);
-            if name
-                .values
-                .get_mut(label.value)
-                .is_some_and(|p| p.remove(slot))
-            {
-                name.values.remove(label.value);
+            entry.present.remove(slot);
+            if entry.values.get_mut(value).is_some_and(|p| p.remove(slot)) {
+                entry.values.remove(value);
             }
-            if name.values.is_empty() {
-                self.names.remove(label.name);
+            if entry.values.is_empty() {
+                self.names.remove(name);
             }
         }
     }
@@ -74,14 +80,17 @@ impl Index {
         // series without the label passes take away.
         let (mut takers, mut givers): (Vec<_>, Vec<_>) =
             matchers.iter().partition(|m| m.matches_empty());
-        givers.sort_by_key(|m| cost(m));
+        givers.sort_by_key(|m| (cost(m), self.equal(m).map_or(0, Postings::len)));
         takers.sort_by_key(|m| cost(m));
         let mut found: Option<RoaringBitmap> = None;
         for matcher in givers {
-            let with = self.with_value(matcher, true);
-            let now = match found {
-                None => with,
-                Some(before) => before & with,
+            let now = match (found, self.equal(matcher)) {
+                (Some(mut before), Some(postings)) => {
+                    postings.restrict(&mut before);
+                    before
+                }
+                (Some(before), None) => before & self.with_value(matcher, true),
+                (None, _) => self.with_value(matcher, true),
             };
             if now.is_empty() {
                 return now;
@@ -96,6 +105,15 @@ impl Index {
             found -= self.with_value(matcher, false);
         }
         found
+    }
+
+    /// The series with the one value that passes the matcher, if that is how it works.
+    fn equal(&self, matcher: &Matcher) -> Option<&Postings> {
+        if matcher.op != MatchOp::Equal {
+            return None;
+        }
+        let name = self.names.get(matcher.name.as_str())?;
+        name.values.get(matcher.value.as_str())
     }
 
     /// Series that have the matcher's label with a value that passes (or does not).
@@ -151,7 +169,7 @@ impl Index {
         for (name, entry) in &self.names {
             bytes += name.len() + size_of::<Name>() + entry.present.serialized_size();
             for (value, postings) in &entry.values {
-                bytes += size_of::<Box<str>>() + value.len() + postings.bytes();
+                bytes += size_of::<Arc<str>>() + value.len() + postings.bytes();
             }
         }
         bytes
@@ -172,6 +190,9 @@ fn cost(matcher: &Matcher) -> u8 {
 mod tests {
     use proptest::prelude::*;
 
+    use tsdb_model::Labels;
+
+    use super::super::pairs::Pairs;
     use super::*;
 
     fn any_labels() -> impl Strategy<Value = Labels> {
@@ -206,12 +227,13 @@ mod tests {
             matchers in proptest::collection::vec(any_matcher(), 0..4),
             removed in proptest::collection::vec(any::<bool>(), 40),
         ) {
-            let mut index = Index::default();
-            for (slot, labels) in sets.iter().enumerate() {
-                index.insert(slot as u32, labels);
+            let (mut index, mut pairs) = (Index::default(), Pairs::default());
+            let interned: Vec<_> = sets.iter().map(|l| pairs.intern(l).unwrap()).collect();
+            for (slot, set) in interned.iter().enumerate() {
+                index.insert(slot as u32, pairs.texts(*set));
             }
-            for (slot, labels) in sets.iter().enumerate().filter(|(slot, _)| removed[*slot]) {
-                index.remove(slot as u32, labels);
+            for (slot, set) in interned.iter().enumerate().filter(|(slot, _)| removed[*slot]) {
+                index.remove(slot as u32, pairs.texts(*set));
             }
             let want: Vec<u32> = sets
                 .iter()

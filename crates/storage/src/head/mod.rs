@@ -5,20 +5,27 @@ pub(crate) mod exemplars;
 pub(crate) mod floats;
 pub(crate) mod histograms;
 pub(crate) mod index;
+mod open;
+mod paged;
+mod pairs;
 mod postings;
+mod sealed;
 pub(crate) mod series;
+mod slab;
 mod starts;
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher;
+use std::num::NonZero;
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashTable;
 use tsdb_model::{Exemplar, Labels, Metadata, SeriesRef};
 
 use exemplars::{ExemplarEntry, ExemplarOrder, Exemplars};
-use floats::ChunkTotals;
+use floats::Pool;
 use index::Index;
+use paged::Paged;
+use pairs::Pairs;
 use series::{SampleValue, Series, StoredSample};
 
 use crate::view::View;
@@ -34,7 +41,7 @@ pub(crate) const WARM: usize = 32;
 #[derive(Debug, Default)]
 struct Slot {
     generation: u32,
-    series: Option<Box<Series>>,
+    series: Option<Series>,
 }
 
 /// What a commit stores: samples sorted by series, then time, each time of a series once.
@@ -98,14 +105,14 @@ pub(crate) struct HeadCounters {
 /// All series.
 #[derive(Debug)]
 pub(crate) struct Head {
-    slots: Vec<Slot>,
+    slots: Paged<Slot>,
     free: Vec<u32>,
     by_labels: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    pairs: Pairs,
     pub(crate) index: Index,
     pub(crate) exemplars: Exemplars,
     pub(crate) metadata: BTreeMap<String, Metadata>,
-    pub(crate) totals: ChunkTotals,
+    pub(crate) pool: Pool,
     pub(crate) counters: HeadCounters,
     /// Times of the oldest and newest sample.
     pub(crate) min_t: Option<i64>,
@@ -128,14 +135,14 @@ fn handle(slot: u32, generation: u32) -> SeriesRef {
 impl Head {
     pub(crate) fn new(max_exemplars: usize) -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Paged::default(),
             free: Vec::new(),
             by_labels: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            pairs: Pairs::default(),
             index: Index::default(),
             exemplars: Exemplars::new(max_exemplars),
             metadata: BTreeMap::new(),
-            totals: ChunkTotals::default(),
+            pool: Pool::default(),
             counters: HeadCounters::default(),
             min_t: None,
             max_t: None,
@@ -160,12 +167,12 @@ impl Head {
 
     /// The series in a slot.
     pub(crate) fn in_slot(&self, slot: u32) -> Option<&Series> {
-        self.slots.get(slot as usize)?.series.as_deref()
+        self.slots.get(slot)?.series.as_ref()
     }
 
     /// The handle of a slot.
     pub(crate) fn handle_of(&self, slot: u32) -> Option<SeriesRef> {
-        let entry = self.slots.get(slot as usize)?;
+        let entry = self.slots.get(slot)?;
         entry
             .series
             .is_some()
@@ -173,34 +180,46 @@ impl Head {
     }
 
     pub(crate) fn get(&self, series: SeriesRef) -> Option<&Series> {
-        let slot = self.slots.get(series.0 as u32 as usize)?;
+        let slot = self.slots.get(series.0 as u32)?;
         if slot.generation != (series.0 >> 32) as u32 {
             return None;
         }
-        slot.series.as_deref()
+        slot.series.as_ref()
     }
 
     pub(crate) fn get_mut(&mut self, series: SeriesRef) -> Option<&mut Series> {
-        let slot = self.slots.get_mut(series.0 as u32 as usize)?;
+        let slot = self.slots.get_mut(series.0 as u32)?;
         if slot.generation != (series.0 >> 32) as u32 {
             return None;
         }
-        slot.series.as_deref_mut()
+        slot.series.as_mut()
+    }
+
+    /// The labels of a series.
+    pub(crate) fn labels(&self, series: &Series) -> Labels {
+        self.pairs.labels(series.set)
+    }
+
+    /// Bytes of names, values and lists of series in memory, about.
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.index.bytes() + self.pairs.bytes()
     }
 
     pub(crate) fn find(&self, labels: &Labels) -> Option<SeriesRef> {
-        let hash = self.hasher.hash_one(labels);
-        let same = |slot: &u32| self.in_slot(*slot).is_some_and(|s| s.labels == *labels);
+        let hash = self.pairs.hash(labels);
+        let same = |slot: &u32| {
+            let series = self.in_slot(*slot);
+            series.is_some_and(|s| self.pairs.is(s.set, labels))
+        };
         let slot = *self.by_labels.find(hash, same)?;
         self.handle_of(slot)
     }
 
     /// Makes a series; its labels must not be there. `log_id` is its number in the log if it has
     /// one. `None` when there are as many series as can be.
-    pub(crate) fn create(&mut self, labels: Labels, log_id: Option<u64>) -> Option<SeriesRef> {
+    pub(crate) fn create(&mut self, labels: &Labels, log_id: Option<u64>) -> Option<SeriesRef> {
         let log_id = log_id.unwrap_or(self.next_log_id);
         self.next_log_id = self.next_log_id.max(log_id.saturating_add(1));
-        let hash = self.hasher.hash_one(&labels);
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -209,14 +228,19 @@ impl Head {
                 slot
             }
         };
-        let entry = &mut self.slots[slot as usize];
-        entry.series = Some(Box::new(Series::new(labels, log_id)));
+        let Some(set) = self.pairs.intern(labels) else {
+            self.free.push(slot);
+            return None;
+        };
+        let entry = self.slots.get_mut(slot)?;
+        entry.series = Some(Series::new(set, log_id));
         let series = handle(slot, entry.generation);
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        self.by_labels.insert_unique(hash, slot, |slot| {
-            let series = slots.get(*slot as usize).and_then(|s| s.series.as_ref());
-            series.map_or(0, |s| hasher.hash_one(&s.labels))
-        });
+        let (slots, pairs) = (&self.slots, &self.pairs);
+        self.by_labels
+            .insert_unique(pairs.hash_of(set), slot, |slot| {
+                let series = slots.get(*slot).and_then(|s| s.series.as_ref());
+                series.map_or(0, |s| pairs.hash_of(s.set))
+            });
         Some(series)
     }
 
@@ -236,16 +260,17 @@ impl Head {
             warm -= 1;
             let Some(series) = self
                 .slots
-                .get_mut(handle.0 as u32 as usize)
+                .get_mut(handle.0 as u32)
                 .filter(|s| s.generation == (handle.0 >> 32) as u32)
-                .and_then(|s| s.series.as_deref_mut())
+                .and_then(|s| s.series.as_mut())
             else {
                 samples.next();
                 continue;
             };
             if series.first_commit.is_none() {
-                series.first_commit = Some(commit);
-                self.index.insert(handle.0 as u32, &series.labels);
+                series.first_commit = NonZero::new(commit);
+                let texts = self.pairs.texts(series.set);
+                self.index.insert(handle.0 as u32, texts);
                 self.counters.series_created += 1;
             }
             if series.has_recent() {
@@ -270,7 +295,7 @@ impl Head {
                 (min_t, max_t) = (min_t.min(sample.t), max_t.max(sample.t));
                 Some(sample)
             });
-            series.insert(of_series, &mut self.scratch, &mut self.totals);
+            series.insert(of_series, &mut self.scratch, &mut self.pool);
             for t in times {
                 series.note_recent(commit, t);
             }
@@ -306,6 +331,7 @@ impl Head {
             return self.load_unsorted(handle, samples, starts);
         }
         let late_below = self.cuts.floor.max(self.cuts.until);
+        self.applied = self.applied.max(1);
         let commit = self.applied;
         let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
             return;
@@ -313,18 +339,19 @@ impl Head {
         let (min_t, max_t) = (first.0, last.0);
         let Some(series) = self
             .slots
-            .get_mut(handle.0 as u32 as usize)
+            .get_mut(handle.0 as u32)
             .filter(|s| s.generation == (handle.0 >> 32) as u32)
-            .and_then(|s| s.series.as_deref_mut())
+            .and_then(|s| s.series.as_mut())
         else {
             return;
         };
         if series.first_commit.is_none() {
-            series.first_commit = Some(commit);
-            self.index.insert(handle.0 as u32, &series.labels);
+            series.first_commit = NonZero::new(commit);
+            let texts = self.pairs.texts(series.set);
+            self.index.insert(handle.0 as u32, texts);
             self.counters.series_created += 1;
         }
-        series.load(samples, starts, &mut self.scratch, &mut self.totals);
+        series.load(samples, starts, &mut self.scratch, &mut self.pool);
         for (t, _) in samples.iter().take_while(|s| s.0 < late_below) {
             self.cuts.late += 1;
             series.note_late(self.cuts.begun, *t);
@@ -377,7 +404,7 @@ impl Head {
             .exemplars
             .newest(series)
             .is_none_or(|n| exemplars::order(n, &exemplar) == ExemplarOrder::Newer);
-        let Some(series_labels) = self.get(series).map(|s| s.labels.clone()) else {
+        let Some(series_labels) = self.get(series).map(|s| self.labels(s)) else {
             return;
         };
         if newer {
@@ -403,29 +430,31 @@ impl Head {
     /// appender from number `open_appender` on can have its handle. Forgets notes up to commit
     /// `horizon`.
     pub(crate) fn clean_slot(&mut self, slot: u32, floor: i64, open_appender: u64, horizon: u64) {
-        let Some(entry) = self.slots.get_mut(slot as usize) else {
+        let Some(entry) = self.slots.get_mut(slot) else {
             return;
         };
-        let Some(series) = entry.series.as_deref_mut() else {
+        let Some(series) = entry.series.as_mut() else {
             return;
         };
         series.forget_recent(horizon);
-        series.drop_before(floor, &mut self.totals);
+        series.drop_before(floor, &mut self.pool);
         if series.max_t().is_some() || series.has_past() {
             return;
         }
         if series.first_commit.take().is_some() {
-            self.index.remove(slot, &series.labels);
+            self.index.remove(slot, self.pairs.texts(series.set));
             self.counters.series_removed += 1;
         }
         if series.touched() >= open_appender {
             return;
         }
-        let hash = self.hasher.hash_one(&series.labels);
+        let set = series.set;
+        let hash = self.pairs.hash_of(set);
         if let Ok(found) = self.by_labels.find_entry(hash, |s| *s == slot) {
             found.remove();
         }
         entry.series = None;
+        self.pairs.free(set);
         // The last generation is not given away: the slot rests for ever.
         if let Some(next) = entry.generation.checked_add(1) {
             entry.generation = next;
@@ -438,23 +467,23 @@ impl Head {
         let Cuts {
             floor, embodied, ..
         } = self.cuts;
-        let entry = self.slots.get_mut(slot as usize);
-        if let Some(series) = entry.and_then(|e| e.series.as_deref_mut()) {
-            series.drop_embodied(floor, embodied, &mut self.totals);
+        let entry = self.slots.get_mut(slot);
+        if let Some(series) = entry.and_then(|e| e.series.as_mut()) {
+            series.drop_embodied(floor, embodied, &mut self.pool);
         }
     }
 
     /// Removes samples of a series; see [`Series::delete`].
     pub(crate) fn delete(&mut self, slot: u32, mint: i64, maxt: i64, commit: Option<u64>) {
-        let entry = self.slots.get_mut(slot as usize);
-        if let Some(series) = entry.and_then(|e| e.series.as_deref_mut()) {
-            series.delete(mint, maxt, commit, &mut self.totals);
+        let entry = self.slots.get_mut(slot);
+        if let Some(series) = entry.and_then(|e| e.series.as_mut()) {
+            series.delete(mint, maxt, commit, &mut self.pool);
         }
     }
 
     /// Works out the times of the oldest and newest sample anew.
     pub(crate) fn time_range(&self) -> (Option<i64>, Option<i64>) {
-        let series = self.slots.iter().filter_map(|s| s.series.as_deref());
+        let series = (0..self.slots() as u32).filter_map(|slot| self.in_slot(slot));
         let mut range = (None, None);
         for s in series {
             range.0 = match (range.0, s.min_t()) {

@@ -1,11 +1,13 @@
 //! One series in memory: labels, samples, and what readers and the log need to know about it.
 
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tsdb_model::{HistogramValue, Labels};
+use tsdb_model::HistogramValue;
 
-use super::floats::{ChunkTotals, FloatSnapshot, Floats};
+use super::floats::{FloatSnapshot, Floats, Pool};
 use super::histograms::{HistogramEntry, Histograms, size};
+use super::pairs::Set;
 use super::starts::Starts;
 
 /// A value of either kind.
@@ -61,7 +63,7 @@ impl Rare {
 /// A series.
 #[derive(Debug)]
 pub(crate) struct Series {
-    pub(crate) labels: Labels,
+    pub(crate) set: Set,
     /// Number of the last appender that used the series.
     touched: AtomicU64,
     /// Its number in the log.
@@ -69,7 +71,7 @@ pub(crate) struct Series {
     /// The segment that has its definition last.
     pub(crate) log_segment: Option<u32>,
     /// The commit that brought its first sample; `None` without samples.
-    pub(crate) first_commit: Option<u64>,
+    pub(crate) first_commit: Option<NonZero<u64>>,
     floats: Floats,
     rare: Option<Box<Rare>>,
 }
@@ -85,9 +87,9 @@ pub(crate) struct SeriesSnapshot {
 }
 
 impl Series {
-    pub(crate) fn new(labels: Labels, log_id: u64) -> Self {
+    pub(crate) fn new(set: Set, log_id: u64) -> Self {
         Self {
-            labels,
+            set,
             touched: AtomicU64::new(0),
             log_id,
             log_segment: None,
@@ -149,9 +151,9 @@ impl Series {
     }
 
     /// Time of the oldest sample from `t` on.
-    pub(crate) fn oldest_from(&self, t: i64) -> Option<i64> {
+    pub(crate) fn oldest_from(&self, t: i64, pool: &Pool) -> Option<i64> {
         match self.min_t() {
-            Some(min_t) if min_t < t => self.next_after(t - 1),
+            Some(min_t) if min_t < t => self.next_after(t - 1, pool),
             min_t => min_t,
         }
     }
@@ -163,7 +165,7 @@ impl Series {
     }
 
     /// The sample at exactly `t`.
-    pub(crate) fn at(&self, t: i64) -> Option<SampleValue> {
+    pub(crate) fn at(&self, t: i64, pool: &Pool) -> Option<SampleValue> {
         if let Some((newest, v)) = self.floats.newest()
             && newest == t
         {
@@ -172,15 +174,15 @@ impl Series {
         if let Some(h) = self.histograms().and_then(|h| h.at(t)) {
             return Some(SampleValue::Histogram(h.clone()));
         }
-        self.floats.at(t).map(SampleValue::Float)
+        self.floats.at(t, pool).map(SampleValue::Float)
     }
 
-    fn next_after(&self, t: i64) -> Option<i64> {
+    fn next_after(&self, t: i64, pool: &Pool) -> Option<i64> {
         if self.max_t() <= Some(t) {
             return None;
         }
         let histogram = self.histograms().and_then(|h| h.next_after(t));
-        match (self.floats.next_after(t), histogram) {
+        match (self.floats.next_after(t, pool), histogram) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
@@ -196,34 +198,34 @@ impl Series {
         &mut self,
         samples: impl Iterator<Item = StoredSample>,
         scratch: &mut Vec<(i64, f64)>,
-        totals: &mut ChunkTotals,
+        pool: &mut Pool,
     ) {
         scratch.clear();
         for sample in samples {
             if sample.start != 0 || self.rare.as_ref().is_some_and(|r| !r.starts.is_empty()) {
-                let next = self.next_after(sample.t);
+                let next = self.next_after(sample.t, pool);
                 let rare = self.rare.get_or_insert_default();
                 rare.starts.set(sample.t, sample.start, next);
             }
             match sample.value {
                 SampleValue::Float(v) => {
-                    self.replace_histogram(sample.t, totals);
+                    self.replace_histogram(sample.t, pool);
                     scratch.push((sample.t, v));
                 }
                 SampleValue::Histogram(h) => {
-                    self.replace_histogram(sample.t, totals);
+                    self.replace_histogram(sample.t, pool);
                     if self.floats.max_t() >= Some(sample.t) {
-                        self.floats.remove(sample.t, sample.t, &[], totals);
+                        self.floats.remove(sample.t, sample.t, &[], pool);
                     }
                     let before = scratch.last().map(|s| s.0);
                     let newest_float = self.floats.max_t().max(before);
-                    totals.bytes += size(&h) as u64;
+                    pool.totals.bytes += size(&h) as u64;
                     let rare = self.rare.get_or_insert_default();
                     rare.histograms.insert(sample.t, h, newest_float);
                 }
             }
         }
-        self.floats.insert(scratch, totals);
+        self.floats.insert(scratch, pool);
     }
 
     /// Adds floats in order of time, each time once; see [`super::Head::load`].
@@ -232,10 +234,10 @@ impl Series {
         samples: &[(i64, f64)],
         starts: &[(usize, i64)],
         scratch: &mut Vec<(i64, f64)>,
-        totals: &mut ChunkTotals,
+        pool: &mut Pool,
     ) {
         if self.rare.is_none() && starts.is_empty() {
-            self.floats.insert(samples, totals);
+            self.floats.insert(samples, pool);
             return;
         }
         let mut changes = starts.iter().peekable();
@@ -250,16 +252,16 @@ impl Series {
                 value: SampleValue::Float(*v),
             }
         });
-        self.insert(stored, scratch, totals);
+        self.insert(stored, scratch, pool);
     }
 
     /// Removes a histogram at exactly `t`: another sample comes in its place.
-    fn replace_histogram(&mut self, t: i64, totals: &mut ChunkTotals) {
+    fn replace_histogram(&mut self, t: i64, pool: &mut Pool) {
         if let Some(rare) = &mut self.rare
             && rare.histograms.max_t() >= Some(t)
         {
             rare.histograms.remove(t, t, &[], |e| {
-                totals.bytes -= size(&e.value) as u64;
+                pool.totals.bytes -= size(&e.value) as u64;
             });
         }
     }
@@ -302,12 +304,7 @@ impl Series {
 
     /// Drops what blocks hold now: everything before `floor` but for what came since cut number
     /// `embodied` began. True when something went.
-    pub(crate) fn drop_embodied(
-        &mut self,
-        floor: i64,
-        embodied: u32,
-        totals: &mut ChunkTotals,
-    ) -> bool {
+    pub(crate) fn drop_embodied(&mut self, floor: i64, embodied: u32, pool: &mut Pool) -> bool {
         let Some(last) = floor.checked_sub(1) else {
             return false;
         };
@@ -315,12 +312,12 @@ impl Series {
             return false;
         }
         let except = self.late(embodied..u32::MAX);
-        let mut dropped = self.floats.remove(i64::MIN, last, &except, totals);
+        let mut dropped = self.floats.remove(i64::MIN, last, &except, pool);
         if let Some(rare) = &mut self.rare {
             rare.late.retain(|l| l.0 >= embodied);
             rare.histograms.remove(i64::MIN, last, &except, |e| {
                 dropped = true;
-                totals.bytes -= size(&e.value) as u64;
+                pool.totals.bytes -= size(&e.value) as u64;
             });
         }
         self.tidy(floor);
@@ -329,13 +326,7 @@ impl Series {
 
     /// Removes the samples with `mint <= t <= maxt`. With `commit`, the deletion's number, readers
     /// of earlier commits go on seeing them.
-    pub(crate) fn delete(
-        &mut self,
-        mint: i64,
-        maxt: i64,
-        commit: Option<u64>,
-        totals: &mut ChunkTotals,
-    ) {
+    pub(crate) fn delete(&mut self, mint: i64, maxt: i64, commit: Option<u64>, pool: &mut Pool) {
         if !self.overlaps(mint, maxt) {
             return;
         }
@@ -347,10 +338,10 @@ impl Series {
             let rare = self.rare.get_or_insert_default();
             let past = Past {
                 commit,
-                first_commit,
+                first_commit: first_commit.get(),
                 range,
                 snapshot: SeriesSnapshot {
-                    floats: self.floats.snapshot(i64::MIN, i64::MAX),
+                    floats: self.floats.snapshot(i64::MIN, i64::MAX, pool),
                     histograms: rare.histograms.range(i64::MIN, i64::MAX).to_vec(),
                     starts: rare.starts.clone(),
                     hidden: Vec::new(),
@@ -359,10 +350,10 @@ impl Series {
             };
             rare.past.push(past);
         }
-        self.floats.remove(mint, maxt, &[], totals);
+        self.floats.remove(mint, maxt, &[], pool);
         if let Some(rare) = &mut self.rare {
             rare.histograms.remove(mint, maxt, &[], |e| {
-                totals.bytes -= size(&e.value) as u64;
+                pool.totals.bytes -= size(&e.value) as u64;
             });
             rare.late.retain(|l| l.1 < mint || l.1 > maxt);
         }
@@ -394,7 +385,9 @@ impl Series {
             Some(past) => {
                 past.first_commit <= commit && past.range.0 <= maxt && past.range.1 >= mint
             }
-            None => self.first_commit.is_some_and(|c| c <= commit) && self.overlaps(mint, maxt),
+            None => {
+                self.first_commit.is_some_and(|c| c.get() <= commit) && self.overlaps(mint, maxt)
+            }
         }
     }
 
@@ -426,8 +419,8 @@ impl Series {
     }
 
     /// Drops float chunks that end before `floor`, and histograms before it.
-    pub(crate) fn drop_before(&mut self, floor: i64, totals: &mut ChunkTotals) {
-        self.floats.drop_before(floor, totals);
+    pub(crate) fn drop_before(&mut self, floor: i64, pool: &mut Pool) {
+        self.floats.drop_before(floor, pool);
         let oldest = self.floats.min_t();
         let Some(rare) = &mut self.rare else {
             return;
@@ -437,7 +430,7 @@ impl Series {
             gone.iter().map(|e| size(&e.value)).sum()
         };
         if floor > i64::MIN {
-            totals.bytes -= sizes(&rare.histograms) as u64;
+            pool.totals.bytes -= sizes(&rare.histograms) as u64;
             rare.histograms.drop_before(floor);
             rare.late.retain(|l| l.1 >= floor);
         }
@@ -453,14 +446,20 @@ impl Series {
     }
 
     /// What is needed to read `mint <= t <= maxt` as of commit `commit`.
-    pub(crate) fn snapshot(&self, mint: i64, maxt: i64, commit: u64) -> SeriesSnapshot {
+    pub(crate) fn snapshot(
+        &self,
+        mint: i64,
+        maxt: i64,
+        commit: u64,
+        pool: &Pool,
+    ) -> SeriesSnapshot {
         if let Some(past) = self.past(commit) {
             let mut snapshot = past.snapshot.clone();
             snapshot.histograms.retain(|h| mint <= h.t && h.t <= maxt);
             snapshot.hidden = hidden_from(&past.recent, commit);
             return snapshot;
         }
-        let floats = self.floats.snapshot(mint, maxt);
+        let floats = self.floats.snapshot(mint, maxt, pool);
         let Some(rare) = &self.rare else {
             return SeriesSnapshot {
                 floats,

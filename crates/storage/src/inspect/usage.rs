@@ -212,7 +212,7 @@ impl Db {
             let labels: Vec<Labels> = {
                 let head = shared.head();
                 let series = slice.iter().filter_map(|slot| head.in_slot(*slot));
-                series.map(|s| s.labels.clone()).collect()
+                series.map(|s| head.labels(s)).collect()
             };
             for labels in &labels {
                 counting.add(labels, 0, 0);

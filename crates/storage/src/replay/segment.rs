@@ -158,7 +158,7 @@ impl Replay {
             return false;
         };
         let known = self.head.find(&labels);
-        let Some(handle) = known.or_else(|| self.head.create(labels, None)) else {
+        let Some(handle) = known.or_else(|| self.head.create(&labels, None)) else {
             return true;
         };
         let group = index.groups.entry(group).or_default();

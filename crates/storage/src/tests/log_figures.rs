@@ -57,7 +57,7 @@ fn log_all(names: &[Labels], commits: &[Vec<(usize, f64)>]) -> (u64, Duration, D
     dir.create_dir(WAL_DIR).unwrap();
     let mut log = Log::new(dir, 64 << 20, Vec::new());
     let mut head = Head::new(10);
-    let create = |labels: &Labels| head.create(labels.clone(), None).unwrap();
+    let create = |labels: &Labels| head.create(labels, None).unwrap();
     let handles: Vec<SeriesRef> = names.iter().map(create).collect();
     log.begin().unwrap();
     let (mut encoding, mut applying) = (Duration::ZERO, Duration::ZERO);

@@ -171,7 +171,7 @@ impl Log {
             if series.log_segment == Some(segment) {
                 return Some(series.log_id);
             }
-            fresh.push((handle, series.labels.clone()));
+            fresh.push((handle, head.labels(series)));
             Some(FRESH | (fresh.len() - 1) as u64)
         };
         self.items.clear();
@@ -214,7 +214,7 @@ impl Log {
                 let id = if series.log_segment == Some(segment) {
                     series.log_id
                 } else {
-                    fresh.push((*handle, series.labels.clone()));
+                    fresh.push((*handle, head.labels(series)));
                     FRESH | (fresh.len() - 1) as u64
                 };
                 known.insert(*handle, id);
