@@ -108,6 +108,10 @@ fn answers_are_prometheuss_to_the_letter() {
     assert_eq!(s.data("/api/v1/label/nope/values"), json!([]));
     let names = s.data("/api/v1/labels?match[]=c");
     assert_eq!(names, json!(["__name__", "a", "instance", "job"]));
+    // Targets have the address under which others reach them.
+    let target = &s.data("/api/v1/targets")["activeTargets"][0];
+    let url = target["globalUrl"].as_str().unwrap();
+    assert!(!url.contains("127.0.0.1"), "{url}");
     let metadata = s.data("/api/v1/metadata?metric=big");
     assert_eq!(
         metadata,

@@ -15,6 +15,8 @@ use crate::support::{Pages, Server, escape, free_port, http, http_get, wait_for,
 mod api;
 mod generate;
 mod node;
+mod openapi;
+mod promtool;
 
 use generate::{Generator, exposition};
 

@@ -248,3 +248,41 @@ fn bombs_of_targets() {
     });
     assert_eq!(server.value("sum(up)"), Some(0.0));
 }
+
+#[test]
+fn clients_that_take_nothing_of_their_answers_leave_others_untouched() {
+    let dir = TempDir::new().unwrap();
+    let flags = ["--no-host-metrics", "--web.max-connections=16"];
+    let server = Server::start(&dir.path().join("d"), &flags);
+    // Some 18 MB as text: more than the buffers of a connection hold.
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis() as i64;
+    let times: Vec<i64> = (0..50_000).map(|i| now - (50_000 - i) * 100).collect();
+    let values: Vec<i64> = (0..50_000).collect();
+    for i in 0..18 {
+        let line = format!(
+            "{{\"metric\":{{\"__name__\":\"wide\",\"i\":\"{i}\"}},\"values\":{values:?},\
+             \"timestamps\":{times:?}}}"
+        );
+        let answer = http("POST", &format!("{}/api/v1/import", server.url), &[], &line).unwrap();
+        assert_eq!(answer.status, 204, "{}", answer.body);
+    }
+    let export = "GET /api/v1/export?match[]=wide HTTP/1.1\r\nHost: x\r\n\r\n";
+    let slow: Vec<_> = (0..12).map(|_| send(&server, export)).collect();
+    // All turns of those who read much are taken by them, but they do not keep them.
+    let began = Instant::now();
+    let small = server.get("/api/v1/export?match[]=wide&limit=1&format=csv");
+    assert_eq!(small.status, 200);
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    // All connections are taken by them. After some seconds they have to make room.
+    let more: Vec<_> = (0..30).map(|_| send(&server, export)).collect();
+    wait_for("room", || {
+        let answer = http("GET", &format!("{}/-/healthy", server.url), &[], "").ok()?;
+        (answer.status == 200).then_some(())
+    });
+    drop((slow, more));
+    assert_eq!(server.value("count(wide)"), Some(18.0));
+}

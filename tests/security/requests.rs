@@ -156,6 +156,37 @@ fn one_answer_for_each_request() {
             vec![404, 200],
         ),
         (
+            "a body that waits to be asked for",
+            post("Content-Length: 7\r\nExpect: 100-continue\r\n", "query=1"),
+            vec![100, 200, 200],
+        ),
+        (
+            "too much that waits to be asked for",
+            post("Content-Length: 99999999\r\nExpect: 100-continue\r\n", ""),
+            vec![413],
+        ),
+        (
+            "another protocol",
+            "GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+                .to_string(),
+            vec![200, 200],
+        ),
+        (
+            "a part of the answer",
+            "GET /-/healthy HTTP/1.1\r\nHost: x\r\nRange: bytes=0-3\r\n\r\n".to_string(),
+            vec![200, 200],
+        ),
+        (
+            "an echo",
+            "TRACE /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n".to_string(),
+            vec![405, 200],
+        ),
+        (
+            "HTTP/2 without asking",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_string(),
+            vec![],
+        ),
+        (
             "another version",
             "GET /-/healthy HTTP/3.7\r\nHost: x\r\n\r\n".to_string(),
             vec![400],

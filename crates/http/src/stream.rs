@@ -3,10 +3,14 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use tokio::sync::oneshot;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::timeout;
 use tsdb_model::StorageError;
 use tsdb_net::body::{Body, BodySender};
 use tsdb_net::server::Response;
@@ -18,6 +22,27 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// Chunks that may wait for a slow client.
 const CHUNKS_AHEAD: usize = 4;
+
+/// How long a client may take nothing of its answer before others have its turn.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A turn among those who are answered at the same time.
+pub(crate) struct Turn {
+    all: Arc<Semaphore>,
+    /// Given back while the client is slow.
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// Waits for a turn; `None` when the server ends.
+    pub(crate) async fn wait(all: &Arc<Semaphore>) -> Option<Self> {
+        let permit = all.clone().acquire_owned().await.ok()?;
+        Some(Self {
+            all: all.clone(),
+            permit: Some(permit),
+        })
+    }
+}
 
 /// Why an answer ends early.
 #[derive(Debug)]
@@ -55,6 +80,7 @@ pub(crate) struct Out {
     head: Option<oneshot::Sender<Response>>,
     body: Option<BodySender>,
     sent: Arc<AtomicU64>,
+    turn: Turn,
 }
 
 impl Out {
@@ -97,10 +123,21 @@ impl Out {
             head.send(response).map_err(|_| Stopped::Client)?;
             self.body = Some(sender);
         }
-        let chunk = std::mem::take(&mut self.buffer);
+        let chunk = Bytes::from(std::mem::take(&mut self.buffer));
         self.sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         let body = self.body.as_ref().ok_or(Stopped::Client)?;
-        body.send_blocking(chunk).map_err(|_| Stopped::Client)
+        let runtime = Handle::current();
+        let soon = runtime.block_on(async { timeout(PATIENCE, body.send(chunk.clone())).await });
+        match soon {
+            Ok(sent) => sent.map_err(|_| Stopped::Client),
+            Err(_) => {
+                self.turn.permit = None;
+                body.send_blocking(chunk).map_err(|_| Stopped::Client)?;
+                let again = runtime.block_on(self.turn.all.clone().acquire_owned());
+                self.turn.permit = again.ok();
+                Ok(())
+            }
+        }
     }
 
     fn finish(mut self) {
@@ -116,8 +153,9 @@ impl Out {
     }
 }
 
-/// Runs `write` on a thread that may block and answers with what it writes.
+/// Runs `write` on a thread that may block and answers with what it writes, in its turn.
 pub(crate) async fn streamed(
+    turn: Turn,
     content_type: &'static str,
     write: impl FnOnce(&mut Out) -> Result<(), Stopped> + Send + 'static,
 ) -> Response {
@@ -131,6 +169,7 @@ pub(crate) async fn streamed(
                 head: Some(head),
                 body: None,
                 sent: Arc::default(),
+                turn,
             };
             match (write(&mut out), out.head.take()) {
                 (Ok(()), head) => {
@@ -158,6 +197,35 @@ mod tests {
     use http_body_util::BodyExt as _;
 
     use super::*;
+
+    async fn streamed(
+        content_type: &'static str,
+        write: impl FnOnce(&mut Out) -> Result<(), Stopped> + Send + 'static,
+    ) -> Response {
+        let turn = Turn::wait(&Arc::new(Semaphore::new(1))).await.unwrap();
+        super::streamed(turn, content_type, write).await
+    }
+
+    #[tokio::test]
+    async fn a_slow_client_takes_no_turn_from_others() {
+        let turns = Arc::new(Semaphore::new(1));
+        let write = |out: &mut Out| {
+            for _ in 0..20 {
+                out.buffer.resize(CHUNK_BYTES, b'x');
+                out.checkpoint()?;
+            }
+            Ok(())
+        };
+        let turn = Turn::wait(&turns).await.unwrap();
+        let slow = super::streamed(turn, "text/a", write).await;
+        // Nobody reads it, and yet there is a turn for this one.
+        let turn = Turn::wait(&turns).await.unwrap();
+        let other = super::streamed(turn, "text/a", write).await;
+        let all = |r: Response| async { r.into_body().collect().await.unwrap().to_bytes().len() };
+        assert_eq!(all(other).await, 20 * CHUNK_BYTES);
+        assert_eq!(all(slow).await, 20 * CHUNK_BYTES);
+        assert_eq!(turns.available_permits(), 1);
+    }
 
     #[tokio::test]
     async fn short_long_refused_and_broken_off() {

@@ -102,8 +102,10 @@ impl TimedStream {
         let done = write(Pin::new(&mut self.stream), cx);
         if done.is_ready() {
             self.stall_timer = None;
+            self.phase.takes();
             return done;
         }
+        self.phase.stalls();
         let stall = self.stall;
         let timer = self
             .stall_timer

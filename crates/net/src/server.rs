@@ -63,8 +63,8 @@ where
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
     /// Connections open at a time. When one more comes, the one that has been idle longest makes
-    /// room; else the one that is slowest with a request head or, after some seconds, a body. When
-    /// all are at work, 503 is answered.
+    /// room; else the one that is slowest with a request head or, after some seconds, with a body
+    /// or with taking its answer. When all are at work, 503 is answered.
     pub max_connections: usize,
     /// Bytes of request bodies held at a time, all requests together; above that reading a body
     /// fails with [`ReadBodyError::Busy`].

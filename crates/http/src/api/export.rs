@@ -14,7 +14,7 @@ use crate::router::Call;
 use crate::selected::Selected;
 use crate::selector::Selection;
 use crate::state::Running;
-use crate::stream::{Out, Stopped, streamed};
+use crate::stream::{Out, Stopped, Turn, streamed};
 
 /// Samples of one JSON line; a longer series takes several.
 const LINE_SAMPLES: usize = 10_000;
@@ -45,11 +45,10 @@ pub(crate) async fn export(call: Call, running: Running) -> Response {
         Ok(parameters) => parameters,
         Err(e) => return error_response(&e),
     };
-    let Ok(turn) = call.state.reads.clone().acquire_owned().await else {
+    let Some(turn) = Turn::wait(&call.state.reads).await else {
         return super::misc::unavailable(&call.state);
     };
-    streamed(format.content_type(), move |out| {
-        let _turn = turn;
+    streamed(turn, format.content_type(), move |out| {
         write(&running, &selection, format, out)
     })
     .await

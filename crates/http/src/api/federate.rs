@@ -14,18 +14,17 @@ use tsdb_wire::encode::TextWriter;
 use crate::router::Call;
 use crate::selected::Selected;
 use crate::state::Running;
-use crate::stream::{Out, Stopped, streamed};
+use crate::stream::{Out, Stopped, Turn, streamed};
 
 const ESCAPED_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 const UTF8_TYPE: &str = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
 
 /// Writes the page.
 pub(crate) async fn federate(call: Call, running: Running) -> Response {
-    let Ok(turn) = call.state.reads.clone().acquire_owned().await else {
+    let Some(turn) = Turn::wait(&call.state.reads).await else {
         return super::misc::unavailable(&call.state);
     };
-    streamed(ESCAPED_TYPE, move |out| {
-        let _turn = turn;
+    streamed(turn, ESCAPED_TYPE, move |out| {
         let written = write(&call, &running, out);
         if let Err(Stopped::Refused(..)) = &written {
             call.state.federation_errors.fetch_add(1, Ordering::Relaxed);

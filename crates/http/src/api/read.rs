@@ -14,7 +14,7 @@ use tsdb_wire::remote::{ReadQuery, ReadRequest, ResponseType, compress};
 use crate::router::Call;
 use crate::selected::Selected;
 use crate::state::Running;
-use crate::stream::{Out, Stopped, streamed};
+use crate::stream::{Out, Stopped, Turn, streamed};
 
 /// Samples of one answer that stands in memory, as in Prometheus.
 const MAX_SAMPLES: usize = 50_000_000;
@@ -33,11 +33,10 @@ const STREAM_TYPE: &str = "application/x-streamed-protobuf; proto=prometheus.Chu
 
 /// Answers a read request.
 pub(crate) async fn read(call: Call, running: Running) -> Response {
-    let Ok(turn) = call.state.reads.clone().acquire_owned().await else {
+    let Some(turn) = Turn::wait(&call.state.reads).await else {
         return super::misc::unavailable(&call.state);
     };
-    streamed(SAMPLES_TYPE, move |out| {
-        let _turn = turn;
+    streamed(turn, SAMPLES_TYPE, move |out| {
         let request =
             ReadRequest::read(&call.body).map_err(|e| Stopped::bad_request(e.to_string()))?;
         match request.response {

@@ -20,7 +20,7 @@ use crate::params::{Params, parse_bool, parse_int, quoted};
 use crate::router::Call;
 use crate::selector::Union;
 use crate::state::Running;
-use crate::stream::{Out, Stopped, streamed};
+use crate::stream::{Out, Stopped, Turn, streamed};
 use score::{Algorithm, Filter};
 
 const CONTENT_TYPE: &str = "application/x-ndjson; charset=utf-8";
@@ -71,14 +71,10 @@ async fn search(what: What, call: Call, running: Running) -> Response {
         Ok(wanted) => wanted,
         Err(e) => return error_response(&e),
     };
-    let Ok(turn) = call.state.reads.clone().acquire_owned().await else {
+    let Some(turn) = Turn::wait(&call.state.reads).await else {
         return super::misc::unavailable(&call.state);
     };
-    streamed(CONTENT_TYPE, move |out| {
-        let _turn = turn;
-        wanted.answer(&running, out)
-    })
-    .await
+    streamed(turn, CONTENT_TYPE, move |out| wanted.answer(&running, out)).await
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,10 +12,12 @@ use tokio::time::Instant;
 const IDLE: u8 = 0;
 const HEAD: u8 = 1;
 const BODY: u8 = 2;
-const BUSY: u8 = 3;
+const STALLED: u8 = 3;
+const BUSY: u8 = 4;
 
-/// How long a request may take with its body before it has to make room for others.
-const BODY_GRACE: Duration = Duration::from_secs(5);
+/// How long a client may be slow with its body, or take nothing of its answer, before it has to make
+/// room for others.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a new connection waits for another that was told to go.
 const ROOM_TIMEOUT: Duration = Duration::from_millis(100);
@@ -98,6 +100,16 @@ impl Phase {
     /// The request's body is complete or not wanted.
     pub(crate) fn body_ends(&self) {
         self.change(BODY, BUSY);
+    }
+
+    /// The client takes nothing of its answer.
+    pub(crate) fn stalls(&self) {
+        self.change(BUSY, STALLED);
+    }
+
+    /// The client has taken a part of its answer.
+    pub(crate) fn takes(&self) {
+        self.change(STALLED, BUSY);
     }
 
     /// True when part of a request head is there, but not all of it.
@@ -203,7 +215,8 @@ impl Slots {
         let open = self.open();
         let worth = |phase: &&Phase| {
             let (doing, since) = (phase.get(), phase.since());
-            let patient = doing != BODY || now.saturating_duration_since(since) >= BODY_GRACE;
+            let slow = matches!(doing, BODY | STALLED);
+            let patient = !slow || now.saturating_duration_since(since) >= GRACE;
             (doing < BUSY && patient).then_some((doing, since))
         };
         let candidates = open.phases.values().filter(|phase| worth(phase).is_some());
@@ -255,10 +268,27 @@ mod tests {
         // All are at work, one is slow with its body.
         let _busy = fourth.phase.busy();
         assert!(slots.take().await.is_none());
-        tokio::time::advance(BODY_GRACE).await;
+        tokio::time::advance(GRACE).await;
         let task = tokio::spawn(async move {
             third.phase.cut().await;
             drop((body, third));
+        });
+        let fifth = slots.take().await.unwrap();
+        task.await.unwrap();
+
+        // One takes nothing of its answer, and then does.
+        fifth.phase.first_byte();
+        let _busy_too = fifth.phase.busy();
+        fourth.phase.stalls();
+        tokio::time::advance(GRACE / 2).await;
+        fourth.phase.takes();
+        fourth.phase.stalls();
+        tokio::time::advance(GRACE / 2).await;
+        assert!(slots.take().await.is_none());
+        tokio::time::advance(GRACE / 2).await;
+        let task = tokio::spawn(async move {
+            fourth.phase.cut().await;
+            drop(fourth);
         });
         assert!(slots.take().await.is_some());
         task.await.unwrap();
