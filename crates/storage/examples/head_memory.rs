@@ -158,7 +158,7 @@ impl Run {
             "  {name}={value}: {} series in {:.2} ms, {samples} samples in {:.2} ms",
             set.len(),
             selected.as_secs_f64() * 1e3,
-            (start.elapsed() - selected).as_secs_f64() * 1e3,
+            start.elapsed().saturating_sub(selected).as_secs_f64() * 1e3,
         );
     }
 }
