@@ -179,10 +179,10 @@ fn restart(targets: usize, of_target: usize, scrapes: i64) {
                 let v = values[series % names.len()];
                 appender.append(*handle, t, v).unwrap();
             }
-            appending += cpu(false) - begun;
+            appending += cpu(false).saturating_sub(begun);
             let begun = cpu(false);
             assert_eq!(appender.commit().unwrap().rejected.len(), 0);
-            committing += cpu(false) - begun;
+            committing += cpu(false).saturating_sub(begun);
             samples += of_target as u64;
         }
     }
@@ -214,7 +214,7 @@ fn restart(targets: usize, of_target: usize, scrapes: i64) {
             options
         });
         let db = db.unwrap();
-        let (took, took_cpu) = (begun.elapsed(), cpu(true) - cpu_before);
+        let (took, took_cpu) = (begun.elapsed(), cpu(true).saturating_sub(cpu_before));
         let stats = db.stats();
         println!(
             "read in {:.3} s, {:.2} s of CPU: {:.1} ns of CPU/sample; {} series, {} MiB before, {} \
