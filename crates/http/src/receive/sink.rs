@@ -156,6 +156,9 @@ impl<'a> Sink<'a> {
                 None => error.to_string(),
             });
         }
+        // Which of the refused ones had none is not known here.
+        let stored = outcome.samples + outcome.histograms;
+        outcome.without_metadata = outcome.without_metadata.min(stored);
         Ok(outcome)
     }
 }

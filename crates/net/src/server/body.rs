@@ -178,7 +178,7 @@ pub async fn next_chunk(body: &mut RequestBody) -> Result<Option<Bytes>, ReadBod
 }
 
 /// Reads a request body of at most `max_bytes` bytes within `timeout`, and without long pauses.
-/// Memory grows with what arrives, not with the announced length, and counts against
+/// Memory grows with what arrives, beyond the first MiB, and counts against
 /// [`super::ServerOptions::max_body_bytes`] until the bytes are dropped.
 pub async fn read_body(
     mut body: RequestBody,
