@@ -14,6 +14,7 @@ pub mod json;
 mod pages;
 pub mod params;
 mod process;
+mod query_log;
 mod receive;
 mod router;
 mod selected;
@@ -27,5 +28,6 @@ mod test_server;
 mod tests;
 
 pub use error::{ApiError, ErrorKind};
+pub use query_log::QueryLogFile;
 pub use router::Api;
 pub use state::{ApiOptions, ApiState, BuildInfo};

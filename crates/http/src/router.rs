@@ -15,7 +15,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tsdb_net::Grant;
 use tsdb_net::body::Body;
 use tsdb_net::encoding::Encoding;
-use tsdb_net::server::{Handler, ReadBodyError, Request, Response, ResponseFuture, read_body};
+use tsdb_net::server::{
+    Handler, PeerAddr, ReadBodyError, Request, Response, ResponseFuture, read_body,
+};
 
 use crate::answer::{
     ApiResult, StreamedBytes, blocking, error_response_with, failed, guarded, plain,
@@ -44,6 +46,8 @@ pub(crate) struct Call {
     pub(crate) name: Vec<u8>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// Address of the client, or empty.
+    pub(crate) client: String,
 }
 
 /// An answer in the making.
@@ -261,6 +265,10 @@ impl Api {
             name,
             headers: head.headers.clone(),
             body,
+            client: match head.extensions.get::<PeerAddr>() {
+                Some(PeerAddr(address)) => address.ip().to_canonical().to_string(),
+                None => String::new(),
+            },
         };
         (
             route.pattern,

@@ -17,6 +17,7 @@ use tsdb_scrape::ScrapeManager;
 
 use crate::api::write::WRITE_BUDGET_KIB;
 use crate::counters::{EngineCounters, HttpCounters};
+use crate::query_log::{QueryLog, QueryLogFile};
 use crate::receive::Receiver;
 
 /// The Prometheus version whose API is spoken. Grafana and Thanos read `version` as a semantic
@@ -141,6 +142,7 @@ pub struct ApiState {
     notification: Mutex<Option<Notification>>,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) http: HttpCounters,
+    pub(crate) query_log: QueryLog,
     pub(crate) engine_counters: EngineCounters,
     pub(crate) receiver: Receiver,
     /// Turns of write requests, in KiB of decompressed bytes.
@@ -174,6 +176,7 @@ impl ApiState {
             config_ok: AtomicBool::new(true),
             notification: Mutex::new(None),
             queries: Arc::new(Semaphore::new(options.max_concurrency.max(1))),
+            query_log: QueryLog::default(),
             http: HttpCounters::new(crate::router::handlers()),
             engine_counters: EngineCounters::default(),
             receiver: Receiver::new(now),
@@ -194,6 +197,11 @@ impl ApiState {
             scrape,
             grant: None,
         });
+    }
+
+    /// Logs queries to this file from now on, or not at all.
+    pub fn set_query_log(&self, file: Option<QueryLogFile>) {
+        self.query_log.set(file);
     }
 
     /// The program ends: from now on requests are answered with 503.
