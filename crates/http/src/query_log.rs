@@ -79,15 +79,22 @@ impl QueryLog {
     }
 }
 
+/// Always with milliseconds, as Prometheus writes the times of a query.
+fn time(ms: i64) -> String {
+    let rest = ms.rem_euclid(1000);
+    let seconds = rfc3339_ms(ms - rest);
+    format!("{}.{rest:03}Z", seconds.trim_end_matches('Z'))
+}
+
 fn line(now_ms: i64, logged: &Logged<'_>) -> String {
     let mut out = String::new();
     let _ = write!(out, "{{\"time\":\"{}\"", rfc3339_ms(now_ms));
     out += ",\"level\":\"INFO\",\"msg\":\"promql query logged\",\"params\":{\"end\":\"";
-    out += &rfc3339_ms(logged.end);
+    out += &time(logged.end);
     out += "\",\"query\":";
     write_string(&mut out, logged.query);
     out += ",\"start\":\"";
-    out += &rfc3339_ms(logged.start);
+    out += &time(logged.start);
     out += "\",\"step\":";
     write_float_positional(&mut out, logged.step as f64 / 1000.0);
     out.push('}');
@@ -148,6 +155,7 @@ mod tests {
         let line = &lines(&second)[0];
         assert_eq!(line["params"]["query"], "up{a=\"\n\"}");
         assert_eq!(line["params"]["end"], "1970-01-01T00:00:01.500Z");
+        assert_eq!(line["params"]["start"], "1970-01-01T00:00:00.000Z");
         assert_eq!(line["params"]["step"], 0.5);
         assert_eq!(line["error"], "too \"many\"");
         assert_eq!(line["stats"]["timings"]["execQueueTime"], 0.25);
