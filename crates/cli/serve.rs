@@ -160,15 +160,16 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
 
     state.set_query_log(log);
 
+    // Who sees an answer may send a signal.
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
     // Serving begins before the log is replayed: until then the API answers 503.
     let (stop_serving, stopped) = oneshot::channel::<()>();
     let handler = Arc::new(Api::new(Arc::clone(&state)));
     let serving = tokio::spawn(server.serve(handler, async {
         let _ = stopped.await;
     }));
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
-    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
 
     let opened = tokio::select! {
         db = open_store(&args, &config) => Some(db?),
