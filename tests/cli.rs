@@ -246,3 +246,27 @@ fn a_reader_may_leave() {
     assert!(stdout(&["man"]).starts_with(".ie"));
     assert!(stdout(&["man", "export", "json"]).contains("FILE"));
 }
+
+/// Neither a target that does not answer nor a client that does not go on holds up the end.
+#[test]
+fn a_stop_takes_a_few_seconds_at_most() {
+    use std::io::Write as _;
+    let dir = TempDir::new().unwrap();
+    // Accepts connections by its backlog and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let config = write_config(dir.path(), "1m", &[("silent", &address, "/metrics")]);
+    let config = format!("--config.file={}", config.display());
+    let mut server = Server::start(&dir.path().join("d"), &[&config]);
+    let host = server.url.strip_prefix("http://").unwrap();
+    let mut half = std::net::TcpStream::connect(host).unwrap();
+    half.write_all(b"POST /api/v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nquery=")
+        .unwrap();
+    // An answer to a later request says that the half one has been taken up.
+    assert_eq!(server.get("/-/ready").status, 200);
+    let begun = std::time::Instant::now();
+    server.signal("TERM");
+    assert_eq!(server.wait_exit(), 0);
+    let took = begun.elapsed();
+    assert!(took < std::time::Duration::from_secs(6), "{took:?}");
+}

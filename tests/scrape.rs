@@ -6,6 +6,7 @@ mod exporters;
 mod exposed;
 mod failures;
 mod labels;
+mod pages;
 
 use std::collections::BTreeMap;
 

@@ -311,6 +311,10 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     pub(crate) dir: Option<PathBuf>,
 
+    /// File with a bearer token for the server.
+    #[arg(long, value_name = "FILE", conflicts_with = "dir")]
+    pub(crate) token_file: Option<PathBuf>,
+
     /// Evaluate at this time: Unix seconds, RFC 3339, `now`, or relative (`-1h`).
     #[arg(long, value_name = "TIME", conflicts_with_all = ["start", "end", "step", "since"],
         allow_hyphen_values = true)]

@@ -68,7 +68,10 @@ fn answer(args: &QueryArgs) -> anyhow::Result<(When, Result<Answer, Refused>)> {
     let when = when(args, SystemClock.now_ms())?;
     let answer = match &args.dir {
         Some(dir) => from_directory(dir, args, when)?,
-        None => from_server(&args.url, &args.expr, when)?,
+        None => {
+            let headers = crate::source::credentials(args.token_file.as_deref())?;
+            from_server(&args.url, &headers, &args.expr, when)?
+        }
     };
     Ok((when, answer))
 }
@@ -138,7 +141,12 @@ fn from_directory(
 /// The largest answer that is read from a server, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1 << 30;
 
-fn from_server(url: &str, expr: &str, when: When) -> anyhow::Result<Result<Answer, Refused>> {
+fn from_server(
+    url: &str,
+    headers: &[(&str, String)],
+    expr: &str,
+    when: When,
+) -> anyhow::Result<Result<Answer, Refused>> {
     let seconds = |ms: i64| format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000));
     let (path, form) = match when {
         When::At(t) => (
@@ -169,7 +177,7 @@ fn from_server(url: &str, expr: &str, when: When) -> anyhow::Result<Result<Answe
         .block_on(client.post_form(
             &target,
             &form,
-            &[],
+            headers,
             Duration::from_secs(150),
             MAX_ANSWER_BYTES,
         ))

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use tsdb::{Db, Engine, EngineOptions, Options, WalSync};
 use tsdb_config::{Config, Loader};
 use tsdb_host::HostCollector;
-use tsdb_http::{Api, ApiOptions, ApiState, BuildInfo};
+use tsdb_http::{Api, ApiOptions, ApiState, BuildInfo, QueryLogFile};
 use tsdb_model::{MemoryBudget, format_duration_ms};
 use tsdb_net::WebAccess;
 use tsdb_net::server::{Server, ServerOptions};
@@ -119,6 +119,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         warn!("the built-in configuration has no client certificate to scrape this server with");
     }
     let config = Arc::new(load_config(&args, &own, host)?);
+    let log = query_log(&config)?;
     let (engine_options, unknown) = engine_options(&args.enable_feature);
     for feature in unknown {
         warn!(feature, "unknown feature ignored");
@@ -157,6 +158,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         ..ApiOptions::default()
     })
     .context("--web.cors.origin")?;
+
+    state.set_query_log(log);
 
     // Who sees the server can send it signals: they are awaited from before that.
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
@@ -204,12 +207,14 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     let read_again = || -> Result<(), String> {
         // Everything is read and looked at before anything changes.
         let fresh = load_config(&args, &own, host).and_then(|fresh| {
+            let log = query_log(&fresh)?;
             web.as_ref().map_or(Ok(()), |web| web.reload())?;
-            Ok(fresh)
+            Ok((fresh, log))
         });
         match fresh {
-            Ok(fresh) => {
+            Ok((fresh, log)) => {
                 let fresh = Arc::new(fresh);
+                state.set_query_log(log);
                 db.set_ooo_window(ooo_window_ms(&fresh));
                 db.set_max_exemplars(max_exemplars(&fresh));
                 scrape.apply(&fresh);
@@ -301,6 +306,15 @@ fn external_url(args: &ServeArgs) -> String {
 fn own_token(web: Option<&WebAccess>) -> Option<String> {
     let web = web.filter(|web| web.asks_for_password())?;
     Some(web.own_token().expose().to_string())
+}
+
+/// Opens the query log; with each reload anew, so that it can be moved away.
+fn query_log(config: &Config) -> anyhow::Result<Option<QueryLogFile>> {
+    let path = config.global.query_log_file.as_ref();
+    let open = |path: &PathBuf| {
+        QueryLogFile::open(path).with_context(|| format!("query_log_file {}", path.display()))
+    };
+    path.map(open).transpose()
 }
 
 /// How late samples may be, as the configuration says.

@@ -2,7 +2,7 @@
 //! within this process.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,13 +129,7 @@ impl Source {
                 } else {
                     format!("http://{}", args.url)
                 };
-                let mut headers = Vec::new();
-                if let Some(path) = &args.token_file {
-                    let token = tsdb_config::read_file(path, 1 << 16)
-                        .with_context(|| format!("--token-file {}", path.display()))?;
-                    let token = String::from_utf8_lossy(token.trim_ascii()).into_owned();
-                    headers.push(("authorization", format!("Bearer {token}")));
-                }
+                let headers = credentials(args.token_file.as_deref())?;
                 Kind::Server {
                     client: Client::new(ClientOptions::default()),
                     base: base.trim_end_matches('/').to_string(),
@@ -277,6 +271,17 @@ impl Source {
             Kind::Directory { db, .. } => Ok(db.close()?),
         }
     }
+}
+
+/// Headers with the token of a file.
+pub(crate) fn credentials(file: Option<&Path>) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let Some(path) = file else {
+        return Ok(Vec::new());
+    };
+    let token = tsdb_config::read_file(path, 1 << 16)
+        .with_context(|| format!("--token-file {}", path.display()))?;
+    let token = String::from_utf8_lossy(token.trim_ascii()).into_owned();
+    Ok(vec![("authorization", format!("Bearer {token}"))])
 }
 
 /// What an answer says about its failure: the error of the API, or the first lines of a text.

@@ -1,13 +1,13 @@
 //! What pages say is what is stored.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::exposed::{Exposed, exposed};
+use super::pages::pages;
 use super::{LabelMap, last_error, serve};
 use crate::support::{Pages, Server, escape, wait_for, write_config};
 
@@ -32,26 +32,9 @@ fn vector(server: &Server, expr: &str) -> Vec<(LabelMap, String)> {
         .collect()
 }
 
-/// Files of `testdata/exposition`: name and content.
-fn exporter_pages() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/exposition");
-    let mut pages: Vec<(String, String)> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "txt"))
-        .map(|path| {
-            let name = path.file_stem().unwrap().to_str().unwrap().to_string();
-            (name, std::fs::read_to_string(path).unwrap())
-        })
-        .collect();
-    pages.sort();
-    assert!(pages.len() >= 6, "{}", pages.len());
-    pages
-}
-
 #[test]
 fn pages_of_real_exporters_arrive_value_by_value() {
-    let files = exporter_pages();
+    let files = pages();
     let pages = Pages::start();
     let mut paths = Vec::new();
     for (name, text) in &files {

@@ -81,6 +81,48 @@ fn a_reload_is_all_or_nothing() {
     assert!(metrics.contains("\nprometheus_config_last_reload_successful 1\n"));
 }
 
+#[test]
+fn the_query_log_comes_and_goes_with_the_configuration() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("p.yml");
+    let log = |name: &str| {
+        write(&path, &format!("global: {{query_log_file: {name}}}\n"));
+    };
+    log("one.log");
+    let config = format!("--config.file={}", path.display());
+    let server = Server::start(&dir.path().join("d"), &[&config, "--web.enable-lifecycle"]);
+    let reload = || {
+        http("POST", &format!("{}/-/reload", server.url), &[], "")
+            .unwrap()
+            .status
+    };
+    let lines = |name: &str| -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        text.lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect()
+    };
+    server.query("1+1");
+    assert_eq!(server.get("/api/v1/query?query=up(").status, 400);
+    let logged = lines("one.log");
+    assert_eq!(logged.len(), 1, "{logged:?}");
+    assert_eq!(logged[0]["params"]["query"], "1+1");
+    assert_eq!(logged[0]["httpRequest"]["path"], "/api/v1/query");
+    assert_eq!(logged[0]["httpRequest"]["clientIP"], "127.0.0.1");
+    log("none/two.log");
+    assert_eq!(reload(), 500);
+    server.query("2");
+    assert_eq!(lines("one.log").len(), 2);
+    log("two.log");
+    assert_eq!(reload(), 200);
+    server.query("3");
+    assert_eq!((lines("one.log").len(), lines("two.log").len()), (2, 1));
+    log("''");
+    assert_eq!(reload(), 200);
+    server.query("4");
+    assert_eq!((lines("one.log").len(), lines("two.log").len()), (2, 1));
+}
+
 /// A late sample is pushed before and after the window for such samples is changed.
 #[test]
 fn a_reload_changes_how_late_samples_may_be() {

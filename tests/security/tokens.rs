@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use super::replace;
-use crate::support::{Server, http, now_ms, wait_for, write};
+use crate::support::{Server, http, now_ms, stdout, wait_for, write};
 
 const ALL: &str = "token-for-everything";
 const TEAM: &str = "token-of-the-team-a";
@@ -96,6 +96,16 @@ fn a_token_sees_only_what_its_matchers_allow() {
         assert!(!shows_b(&team), "{path}\n{team}");
         assert_ne!(all, team, "{path}");
     }
+    let file = write(&store.dir.path().join("team.token"), TEAM);
+    let file = file.to_str().unwrap();
+    let server = ["--url", &store.server.url, "--token-file", file];
+    let series = stdout(&[&["series", "{team!=\"\"}"][..], &server].concat());
+    assert_eq!(series, "x{team=\"a\"}\n");
+    let table = stdout(&[&["query", "--format=csv", "x"][..], &server].concat());
+    assert!(
+        table.contains("\"\"a\"\"") && !table.contains("\"\"b\"\""),
+        "{table}"
+    );
     let count = store.get(TEAM, "/api/v1/query?query=count(x)");
     assert!(count.contains(",\"1\"]"), "{count}");
     // What is not made of series for one client is closed.

@@ -54,6 +54,8 @@ pub struct GlobalConfig {
     pub evaluation_interval_ms: i64,
     /// `external_labels`, with variables of the environment expanded.
     pub external_labels: BTreeMap<String, String>,
+    /// `query_log_file`
+    pub query_log_file: Option<PathBuf>,
     /// `body_size_limit` in bytes, uncompressed.
     pub body_size_limit: u64,
     /// `sample_limit`
@@ -82,6 +84,7 @@ impl Default for GlobalConfig {
             scrape_protocols: DEFAULT_SCRAPE_PROTOCOLS.map(String::from).to_vec(),
             evaluation_interval_ms: DEFAULT_INTERVAL_MS,
             external_labels: BTreeMap::new(),
+            query_log_file: None,
             body_size_limit: 0,
             sample_limit: 0,
             label_limit: 0,

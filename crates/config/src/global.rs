@@ -8,7 +8,7 @@ use crate::config::{
 };
 use crate::env::expand;
 use crate::error::Problem;
-use crate::http_client::HttpClientConfig;
+use crate::http_client::{self, HttpClientConfig};
 use crate::node::{Node, Section, Value};
 use crate::{later, scrape, unsupported};
 
@@ -94,7 +94,7 @@ pub(crate) fn read(root: &Node, context: &Context<'_>) -> Result<(Config, OtherF
     let global = match top.get("global") {
         Some(field) => global(
             &field.section(&[&COMMON, &GLOBAL, &unsupported::COMMON])?,
-            context.env,
+            context,
         )?,
         None => GlobalConfig::default(),
     };
@@ -178,9 +178,8 @@ fn read_jobs(top: &Section<'_>, config: &mut Config, context: &Context<'_>) -> R
     Ok(())
 }
 
-fn global(section: &Section<'_>, env: Env<'_>) -> Result<GlobalConfig, Problem> {
+fn global(section: &Section<'_>, context: &Context<'_>) -> Result<GlobalConfig, Problem> {
     section.refuse(&unsupported::COMMON)?;
-    section.refuse(&["query_log_file"])?;
     check_histogram_keys(section)?;
     section.duration_ms("rule_query_offset")?;
     let defaults = GlobalConfig::default();
@@ -199,7 +198,7 @@ fn global(section: &Section<'_>, env: Env<'_>) -> Result<GlobalConfig, Problem> 
         None => defaults.external_labels,
     };
     for value in external_labels.values_mut() {
-        *value = expand(value, env);
+        *value = expand(value, context.env);
     }
     let validation = validation_scheme(section)?.unwrap_or_else(|| UTF8.to_string());
     let escaping = escaping_scheme(section)?.unwrap_or_else(|| default_escaping(&validation));
@@ -213,6 +212,7 @@ fn global(section: &Section<'_>, env: Env<'_>) -> Result<GlobalConfig, Problem> 
         evaluation_interval_ms: set("evaluation_interval")?
             .unwrap_or(defaults.evaluation_interval_ms),
         external_labels,
+        query_log_file: http_client::file(section, "query_log_file", context.dir)?,
         body_size_limit: section.size("body_size_limit")?.unwrap_or(0),
         sample_limit: number("sample_limit")?,
         label_limit: number("label_limit")?,

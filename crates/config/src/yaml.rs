@@ -114,6 +114,9 @@ impl Lines {
                 self.pair(2, name, &value.replace('$', "$$"));
             }
         }
+        if let Some(path) = &global.query_log_file {
+            self.pair(1, "query_log_file", &path.display().to_string());
+        }
         self.size(1, "body_size_limit", global.body_size_limit);
         self.limit(1, "sample_limit", global.sample_limit);
         self.limit(1, "target_limit", global.target_limit);

@@ -316,7 +316,7 @@ pub struct ShownStats {
 }
 
 impl ShownStats {
-    fn write(&self, out: &mut String) {
+    pub(crate) fn write(&self, out: &mut String) {
         let s = &self.engine;
         out.push_str("{\"timings\":{");
         for (i, (name, seconds)) in [

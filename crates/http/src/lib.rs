@@ -15,6 +15,7 @@ mod notifications;
 mod pages;
 pub mod params;
 mod process;
+mod query_log;
 mod receive;
 mod router;
 mod selected;
@@ -28,5 +29,6 @@ mod test_server;
 mod tests;
 
 pub use error::{ApiError, ErrorKind};
+pub use query_log::QueryLogFile;
 pub use router::Api;
 pub use state::{ApiOptions, ApiState, BuildInfo};

@@ -16,7 +16,7 @@ use tsdb_net::Grant;
 use tsdb_net::body::Body;
 use tsdb_net::encoding::Encoding;
 use tsdb_net::server::{
-    Handler, ReadBodyError, Request, RequestBody, Response, ResponseFuture, read_body,
+    Handler, PeerAddr, ReadBodyError, Request, RequestBody, Response, ResponseFuture, read_body,
 };
 
 use crate::answer::{
@@ -53,6 +53,8 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// The body, where the handler reads it piece by piece.
     pub(crate) upload: Option<RequestBody>,
+    /// Address of the client, or empty.
+    pub(crate) client: String,
 }
 
 /// An answer in the making.
@@ -314,6 +316,10 @@ impl Api {
             headers: head.headers.clone(),
             body,
             upload,
+            client: match head.extensions.get::<PeerAddr>() {
+                Some(PeerAddr(address)) => address.ip().to_canonical().to_string(),
+                None => String::new(),
+            },
         };
         (
             route.pattern,

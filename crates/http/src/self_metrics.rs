@@ -163,6 +163,11 @@ fn notifier(page: &mut Page) {
     ] {
         page.gauge(name, help, 0.0);
     }
+    page.counter(
+        "prometheus_notifications_dropped_total",
+        "Alerts given up: none, there is no notifier.",
+        0,
+    );
 }
 
 /// The architecture as Go, and so Prometheus, calls it.

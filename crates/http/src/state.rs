@@ -20,6 +20,7 @@ use crate::api::write::WRITE_BUDGET_KIB;
 use crate::counters::{EngineCounters, HttpCounters};
 use crate::json::rfc3339_ms;
 use crate::notifications::{self, Notifications};
+use crate::query_log::{QueryLog, QueryLogFile};
 use crate::receive::Receiver;
 
 /// The Prometheus version whose API is spoken. Grafana and Thanos read `version` as a semantic
@@ -141,6 +142,7 @@ pub struct ApiState {
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) queries: Arc<Semaphore>,
     pub(crate) http: HttpCounters,
+    pub(crate) query_log: QueryLog,
     pub(crate) engine_counters: EngineCounters,
     pub(crate) receiver: Receiver,
     /// Turns of write requests, in KiB of decompressed bytes.
@@ -177,6 +179,7 @@ impl ApiState {
             notifications,
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
             queries: Arc::new(Semaphore::new(options.max_concurrency.max(1))),
+            query_log: QueryLog::default(),
             http: HttpCounters::new(crate::router::handlers()),
             engine_counters: EngineCounters::default(),
             receiver: Receiver::new(now),
@@ -198,6 +201,11 @@ impl ApiState {
             grant: None,
         });
         self.notifications.clear(notifications::STARTING);
+    }
+
+    /// Logs queries to this file from now on, or not at all.
+    pub fn set_query_log(&self, file: Option<QueryLogFile>) {
+        self.query_log.set(file);
     }
 
     /// The program ends: from now on requests are answered with 503.

@@ -10,21 +10,11 @@ use std::process::{Command, Stdio};
 use tsdb_wire::openmetrics::OpenMetricsParser;
 use tsdb_wire::text::{Entry, TextParser};
 
-fn pages() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/exposition");
-    let mut pages: Vec<(String, String)> = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|e| e == "txt"))
-        .map(|path| {
-            let name = path.file_stem().unwrap().to_str().unwrap().to_string();
-            (name, std::fs::read_to_string(path).unwrap())
-        })
-        .collect();
-    pages.sort();
-    assert!(pages.len() >= 6, "{}", pages.len());
-    pages
-}
+// The one list of pages, which the tests of whole scrapes use, too.
+#[path = "../../../tests/scrape/pages.rs"]
+mod pages;
+
+use pages::pages;
 
 /// What a page has, as far as splitting lines tells.
 #[derive(Debug, Default, PartialEq)]

@@ -230,8 +230,8 @@ fn bad_files() {
             "global:\n  convert_classic_histograms_to_nhcb: true\n",
         ),
         (
-            &not_supported("1:10: global.query_log_file"),
-            "global: {query_log_file: x.log}\n",
+            &not_supported("1:10: global.scrape_failure_log_file"),
+            "global: {scrape_failure_log_file: x.log}\n",
         ),
         (
             "3:30: scrape_configs[0].file_sd_configs[0].files[0]: path name \"a.txt\" is not valid \

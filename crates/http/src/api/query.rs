@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use http::Method;
 use tsdb_net::server::Response;
-use tsdb_promql::{CancelToken, Engine, QueryError, QueryOptions, QueryOutput, Value};
+use tsdb_promql::{CancelToken, Engine, QueryError, QueryOptions, QueryOutput, QueryStats, Value};
 
 use crate::answer::{Success, blocking, error_response};
 use crate::error::{ApiError, ErrorKind};
 use crate::json::{self, ShownStats};
 use crate::params::{Params, parse_duration_ns};
+use crate::query_log::Logged;
 use crate::router::Call;
-use crate::state::Running;
+use crate::state::{ApiState, Running};
 
 /// Most points per series of a range query.
 const MAX_POINTS: i128 = 11_000;
@@ -107,7 +109,12 @@ async fn answer(call: Call, running: Running, ask: Result<Ask, ApiError>) -> Res
         Ok(ask) => ask,
         Err(e) => return error_response(&e),
     };
-    let state = call.state;
+    let Call {
+        state,
+        client,
+        method,
+        ..
+    } = call;
     let timeout = timeout(state.options.engine.options().timeout_ms, ask.timeout_ns);
     let count = state.engine_counters.running();
     let began = Instant::now();
@@ -131,7 +138,13 @@ async fn answer(call: Call, running: Running, ask: Result<Ask, ApiError>) -> Res
             timeout_ms: Some(timeout.saturating_sub(queued).as_millis() as u64),
             cancel,
         };
-        let output = evaluate(&state.options.engine, &running, &ask, &options)?;
+        let evaluating = Instant::now();
+        let output = evaluate(&state.options.engine, &running, &ask, &options);
+        if state.query_log.is_enabled() {
+            let elapsed = evaluating.elapsed();
+            log(&state, &ask, &output, (queued, elapsed), (&client, &method));
+        }
+        let output = output?;
         state.engine_counters.observe(&output.stats);
         // A slow client takes no slot from other queries.
         drop(count);
@@ -139,6 +152,46 @@ async fn answer(call: Call, running: Running, ask: Result<Ask, ApiError>) -> Res
         Ok(success(output, &ask, queued))
     })
     .await
+}
+
+/// Writes a query to the query log. One that cannot be read was never evaluated.
+fn log(
+    state: &ApiState,
+    ask: &Ask,
+    output: &Result<QueryOutput, QueryError>,
+    (queued, elapsed): (Duration, Duration),
+    (client, method): (&str, &Method),
+) {
+    let (start, end, step, path) = match ask.when {
+        When::At(t) => (t, t, 0, "/api/v1/query"),
+        When::Range { start, end, step } => (start, end, step, "/api/v1/query_range"),
+    };
+    let (engine, error) = match output {
+        Ok(output) => (output.stats, None),
+        Err(QueryError::Parse(_)) => return,
+        Err(e) => {
+            let stats = QueryStats {
+                eval_total_seconds: elapsed.as_secs_f64(),
+                ..QueryStats::default()
+            };
+            (stats, Some(e.to_string()))
+        }
+    };
+    let logged = Logged {
+        query: &ask.query,
+        start,
+        end,
+        step,
+        error,
+        stats: ShownStats {
+            engine,
+            queue_seconds: queued.as_secs_f64(),
+        },
+        client,
+        method: method.as_str(),
+        path,
+    };
+    state.query_log.write(state.now_ms(), &logged);
 }
 
 /// The time a query has: what the client grants, at most what the server allows.

@@ -42,12 +42,12 @@ pub(super) fn write(page: &mut Page, state: &ApiState) {
     );
     page.gauge(
         "prometheus_engine_query_log_enabled",
-        "0: there is no query log.",
-        0.0,
+        "1 when queries are logged, else 0.",
+        f64::from(u8::from(state.query_log.is_enabled())),
     );
     page.counter(
         "prometheus_engine_query_log_failures_total",
         "Failed writes to the query log.",
-        0,
+        state.query_log.failures(),
     );
 }

@@ -35,6 +35,16 @@ pub(super) fn write(page: &mut Page, state: &ApiState) {
         }
     }
     page.0.family(
+        "promhttp_metric_handler_requests_total",
+        Counter,
+        "Answered requests for this page.",
+    );
+    for (_, counters) in all.iter().filter(|(handler, _)| handler == "/metrics") {
+        for (code, n) in &counters.codes {
+            page.0.sample("", &[("code", &code.to_string())], *n as f64);
+        }
+    }
+    page.0.family(
         "prometheus_http_response_size_bytes",
         HistogramType,
         "Bytes of answers before compression.",
