@@ -101,6 +101,7 @@ pub(crate) fn variance(values: &[f64], windows: &[Rows; LANES]) -> Lanes {
     let shortest = shortest(windows);
     let parts = windows.map(|(from, _)| &values[from..from + shortest]);
     let (mut means, mut squares) = (LaneSums::default(), LaneSums::default());
+    #[expect(clippy::needless_range_loop, reason = "goes through all parts at once")]
     for row in 0..shortest {
         let count = (row + 1) as f64;
         let v: Lanes = std::array::from_fn(|lane| parts[lane][row]);

@@ -117,8 +117,9 @@ fn constraints<'p>(plan: &'p Plan, depth: usize, out: &mut Vec<&'p Matcher>) {
                 let is_range = |plan: &&Plan| matches!(plan.node, Node::Matrix(_));
                 let range = call.args.iter().find(is_range);
                 let arg = range.or_else(|| call.args.first());
-                arg.into_iter()
-                    .for_each(|arg| constraints(arg, depth - 1, out));
+                if let Some(arg) = arg {
+                    constraints(arg, depth - 1, out);
+                }
             }
         }
         Node::Binary(binary) => match &binary.matching {
