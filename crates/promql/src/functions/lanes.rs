@@ -65,41 +65,60 @@ fn shortest(windows: &[Rows; LANES]) -> usize {
         .unwrap_or(0)
 }
 
-/// `stdvar_over_time` of the windows; NaN for those that are empty.
-pub(crate) fn variance(values: &[f64], windows: &[Rows; LANES]) -> [f64; LANES] {
-    /// Adds the value in each lane that is number `count` of its window.
-    #[derive(Clone, Copy, Default)]
-    struct Welford {
-        mean: (f64, f64),
-        squares: (f64, f64),
-    }
-    impl Welford {
-        #[inline(always)]
-        fn add(&mut self, v: f64, count: f64) {
-            let delta = v - (self.mean.0 + self.mean.1);
-            self.mean = increment(delta / count, self.mean.0, self.mean.1);
-            let square = delta * (v - (self.mean.0 + self.mean.1));
-            self.squares = increment(square, self.squares.0, self.squares.1);
+/// One number per lane, so that an operation on all of them is one on few registers.
+type Lanes = [f64; LANES];
+
+/// Sums of all lanes with what rounding took from them.
+#[derive(Clone, Copy, Default)]
+struct LaneSums {
+    sum: Lanes,
+    compensation: Lanes,
+}
+
+impl LaneSums {
+    #[inline(always)]
+    fn add(&mut self, v: &Lanes) {
+        for (lane, v) in v.iter().enumerate() {
+            (self.sum[lane], self.compensation[lane]) =
+                increment(*v, self.sum[lane], self.compensation[lane]);
         }
     }
+
+    #[inline(always)]
+    fn add_to(&mut self, lane: usize, v: f64) {
+        (self.sum[lane], self.compensation[lane]) =
+            increment(v, self.sum[lane], self.compensation[lane]);
+    }
+
+    #[inline(always)]
+    fn value(&self, lane: usize) -> f64 {
+        self.sum[lane] + self.compensation[lane]
+    }
+}
+
+/// `stdvar_over_time` of the windows; NaN for those that are empty.
+pub(crate) fn variance(values: &[f64], windows: &[Rows; LANES]) -> Lanes {
     let shortest = shortest(windows);
     let parts = windows.map(|(from, _)| &values[from..from + shortest]);
-    let mut lanes = [Welford::default(); LANES];
+    let (mut means, mut squares) = (LaneSums::default(), LaneSums::default());
     #[expect(clippy::needless_range_loop, reason = "goes through all parts at once")]
     for row in 0..shortest {
         let count = (row + 1) as f64;
-        for lane in 0..LANES {
-            lanes[lane].add(parts[lane][row], count);
+        let v: Lanes = std::array::from_fn(|lane| parts[lane][row]);
+        let delta: Lanes = std::array::from_fn(|lane| v[lane] - means.value(lane));
+        means.add(&delta.map(|delta| delta / count));
+        squares.add(&std::array::from_fn(|lane| {
+            delta[lane] * (v[lane] - means.value(lane))
+        }));
+    }
+    for (lane, (from, to)) in windows.iter().enumerate() {
+        for (v, count) in values[from + shortest..*to].iter().zip(shortest + 1..) {
+            let delta = v - means.value(lane);
+            means.add_to(lane, delta / count as f64);
+            squares.add_to(lane, delta * (v - means.value(lane)));
         }
     }
-    std::array::from_fn(|lane| {
-        let (from, to) = windows[lane];
-        let mut state = lanes[lane];
-        for (v, count) in values[from + shortest..to].iter().zip(shortest + 1..) {
-            state.add(*v, count as f64);
-        }
-        (state.squares.0 + state.squares.1) / (to - from) as f64
-    })
+    std::array::from_fn(|lane| squares.value(lane) / (windows[lane].1 - windows[lane].0) as f64)
 }
 
 /// Slope per second and value at `at` of the straight line that fits the windows best; `times` and
@@ -108,32 +127,31 @@ pub(crate) fn regression(
     times: &[f64],
     values: &[f64],
     windows: &[Rows; LANES],
-    at: &[f64; LANES],
+    at: &Lanes,
 ) -> [(f64, f64); LANES] {
-    type Sums = [(f64, f64); 4];
-    #[inline(always)]
-    fn add(sums: &mut Sums, time: f64, at: f64, y: f64) {
-        let x = (time - at) / 1e3;
-        for (sum, v) in sums.iter_mut().zip([x, y, x * y, x * x]) {
-            *sum = increment(v, sum.0, sum.1);
-        }
-    }
     let shortest = shortest(windows);
-    let y = windows.map(|(from, _)| &values[from..from + shortest]);
-    let t = windows.map(|(from, _)| &times[from..from + shortest]);
-    let mut lanes = [[(0.0, 0.0); 4]; LANES];
+    let ys = windows.map(|(from, _)| &values[from..from + shortest]);
+    let ts = windows.map(|(from, _)| &times[from..from + shortest]);
+    // Of x, y, xy and xx.
+    let mut sums = [LaneSums::default(); 4];
     for row in 0..shortest {
-        for lane in 0..LANES {
-            add(&mut lanes[lane], t[lane][row], at[lane], y[lane][row]);
-        }
+        let x: Lanes = std::array::from_fn(|lane| (ts[lane][row] - at[lane]) / 1e3);
+        let y: Lanes = std::array::from_fn(|lane| ys[lane][row]);
+        sums[0].add(&x);
+        sums[1].add(&y);
+        sums[2].add(&std::array::from_fn(|lane| x[lane] * y[lane]));
+        sums[3].add(&std::array::from_fn(|lane| x[lane] * x[lane]));
     }
     std::array::from_fn(|lane| {
         let (from, to) = windows[lane];
-        let mut sums = lanes[lane];
-        for row in from + shortest..to {
-            add(&mut sums, times[row], at[lane], values[row]);
+        let rest = times[from + shortest..to].iter();
+        for (time, y) in rest.zip(&values[from + shortest..to]) {
+            let x = (time - at[lane]) / 1e3;
+            for (sum, v) in sums.iter_mut().zip([x, *y, x * y, x * x]) {
+                sum.add_to(lane, v);
+            }
         }
-        line(&values[from..to], sums.map(|(sum, rest)| sum + rest))
+        line(&values[from..to], sums.map(|sum| sum.value(lane)))
     })
 }
 
