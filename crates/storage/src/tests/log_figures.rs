@@ -8,7 +8,7 @@ use tsdb_model::{SeriesRef, is_stale, stale_nan};
 
 use super::*;
 use crate::block::tests::figures::{labels_of, scrapes};
-use crate::dir::StdDir;
+use crate::dir::{Dir, StdDir};
 use crate::head::series::{SampleValue, StoredSample};
 use crate::head::{Batch, Head};
 use crate::wal::WAL_DIR;
@@ -53,7 +53,7 @@ fn capture(file: &str, instance: &str) -> Option<(Vec<Labels>, Vec<Vec<(usize, f
 
 /// Logs all commits; bytes, then time of encoding and time of storing in memory.
 fn log_all(names: &[Labels], commits: &[Vec<(usize, f64)>]) -> (u64, Duration, Duration) {
-    let dir: Arc<dyn crate::Dir> = Arc::new(FaultDir::default());
+    let dir: Arc<dyn Dir> = Arc::new(FaultDir::default());
     dir.create_dir(WAL_DIR).unwrap();
     let mut log = Log::new(dir, 64 << 20, Vec::new());
     let mut head = Head::new(10);
