@@ -8,7 +8,7 @@ use tsdb_model::{SeriesRef, is_stale, stale_nan};
 
 use super::*;
 use crate::block::tests::figures::{labels_of, scrapes};
-use crate::dir::StdDir;
+use crate::dir::{Dir, StdDir};
 use crate::head::series::{SampleValue, StoredSample};
 use crate::head::{Batch, Head};
 use crate::wal::WAL_DIR;
