@@ -84,6 +84,13 @@ impl Column {
         self.values.reserve_exact(steps.min(1 << 16));
     }
 
+    /// Gives memory back that was reserved for far more values than came.
+    pub(crate) fn give_back(&mut self) {
+        if self.values.capacity() / 2 > self.values.len() {
+            self.values.shrink_to_fit();
+        }
+    }
+
     /// Adds values from step `first` on without a gap, to an empty column.
     #[inline]
     pub(crate) fn fill(&mut self, first: usize, values: impl ExactSizeIterator<Item = f64>) {

@@ -178,6 +178,7 @@ impl<'q> Evaluator<'q> {
         let mut frame = self.empty();
         self.make_all(source, |series| {
             frame.charge.add(series.samples())?;
+            series.floats.give_back();
             frame.series.push(std::mem::take(series));
             Ok(())
         })?;
@@ -216,7 +217,7 @@ impl<'q> Evaluator<'q> {
         mut fold: impl FnMut(&mut Series) -> Result<(), QueryError> + Send,
     ) -> Result<(), QueryError> {
         let weight = source.weight().max(1);
-        if self.threads < 2 || source.len() < 2 || source.len() * weight < PARALLEL {
+        if self.threads < 2 || source.len() < 2 || source.len().saturating_mul(weight) < PARALLEL {
             let mut memory = S::Memory::default();
             let mut series = Series::default();
             for index in 0..source.len() {

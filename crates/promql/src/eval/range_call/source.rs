@@ -139,7 +139,8 @@ impl SeriesSource for RangeSource<'_, '_> {
                 | RangeFunction::Deviation
         );
         let per_step = if heavy { samples.clamp(1, 4096) } else { 1 };
-        1 + (self.grid.steps * per_step as usize + samples.clamp(0, 1 << 20) as usize) / 512
+        let stepwise = self.grid.steps.saturating_mul(per_step as usize);
+        1 + (stepwise / 512).saturating_add(samples.clamp(0, 1 << 20) as usize / 512)
     }
 
     fn may_collide(&self) -> bool {
