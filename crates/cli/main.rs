@@ -11,6 +11,7 @@ mod logging;
 mod output;
 mod progress;
 mod query;
+mod query_flags;
 mod render;
 mod serve;
 mod storage_flags;

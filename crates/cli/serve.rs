@@ -113,10 +113,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         warn!("the built-in configuration has no client certificate to scrape this server with");
     }
     let config = Arc::new(load_config(&args, &own, host)?);
-    let (engine_options, unknown) = engine_options(&args.enable_feature);
+    let (mut engine_options, unknown) = engine_options(&args.enable_feature);
     for feature in unknown {
         warn!(feature, "unknown feature ignored");
     }
+    args.query_memory.apply(&mut engine_options);
     let engine = Engine::new(EngineOptions {
         lookback_delta_ms: args.lookback_delta,
         max_samples: args.max_samples,
@@ -150,6 +151,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         ..ApiOptions::default()
     })
     .context("--web.cors.origin")?;
+    state.use_query_log(&config).map_err(anyhow::Error::msg)?;
 
     // Serving begins before the log is replayed: until then the API answers 503.
     let (stop_serving, stopped) = oneshot::channel::<()>();
@@ -192,6 +194,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         // Everything is read and looked at before anything changes.
         let fresh = load_config(&args, &own, host).and_then(|fresh| {
             web.as_ref().map_or(Ok(()), |web| web.reload())?;
+            state.use_query_log(&fresh).map_err(anyhow::Error::msg)?;
             Ok(fresh)
         });
         match fresh {
@@ -357,6 +360,7 @@ fn flag_values(args: &ServeArgs) -> Vec<(String, String)> {
     let rows = rows
         .into_iter()
         .chain(args.storage.values())
+        .chain(args.query_memory.values())
         .map(|(name, value)| (name.to_string(), value));
     let mut rows: Vec<_> = rows.chain(args.ignored.iter().cloned()).collect();
     rows.sort();

@@ -1,6 +1,7 @@
 //! The configuration as meant: every value resolved.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use tsdb_model::relabel::RelabelConfig;
 
@@ -48,6 +49,8 @@ pub struct GlobalConfig {
     pub evaluation_interval_ms: i64,
     /// `external_labels`, with variables of the environment expanded.
     pub external_labels: BTreeMap<String, String>,
+    /// `query_log_file`, below the directory of the configuration.
+    pub query_log_file: Option<PathBuf>,
     /// `body_size_limit` in bytes, uncompressed.
     pub body_size_limit: u64,
     /// `sample_limit`
@@ -76,6 +79,7 @@ impl Default for GlobalConfig {
             scrape_protocols: DEFAULT_SCRAPE_PROTOCOLS.map(String::from).to_vec(),
             evaluation_interval_ms: DEFAULT_INTERVAL_MS,
             external_labels: BTreeMap::new(),
+            query_log_file: None,
             body_size_limit: 0,
             sample_limit: 0,
             label_limit: 0,

@@ -100,6 +100,7 @@ pub(crate) fn read(
         Some(field) => global(
             &field.section(&[&COMMON, &GLOBAL, &unsupported::COMMON])?,
             context.env,
+            context.dir,
         )?,
         None => GlobalConfig::default(),
     };
@@ -162,9 +163,8 @@ fn read_jobs(top: &Section<'_>, config: &mut Config, context: &Context<'_>) -> R
     Ok(())
 }
 
-fn global(section: &Section<'_>, env: Env<'_>) -> Result<GlobalConfig, Problem> {
+fn global(section: &Section<'_>, env: Env<'_>, dir: &Path) -> Result<GlobalConfig, Problem> {
     section.refuse(&unsupported::COMMON)?;
-    section.refuse(&["query_log_file"])?;
     check_histogram_keys(section)?;
     section.duration_ms("rule_query_offset")?;
     let defaults = GlobalConfig::default();
@@ -197,6 +197,12 @@ fn global(section: &Section<'_>, env: Env<'_>) -> Result<GlobalConfig, Problem> 
         evaluation_interval_ms: set("evaluation_interval")?
             .unwrap_or(defaults.evaluation_interval_ms),
         external_labels,
+        query_log_file: match section.get("query_log_file") {
+            Some(name) => Some(name.string()?)
+                .filter(|name| !name.is_empty())
+                .map(|name| dir.join(name)),
+            None => None,
+        },
         body_size_limit: section.size("body_size_limit")?.unwrap_or(0),
         sample_limit: number("sample_limit")?,
         label_limit: number("label_limit")?,

@@ -16,7 +16,9 @@ use tsdb_scrape::ScrapeManager;
 
 use crate::api::write::WRITE_BUDGET_KIB;
 use crate::counters::{EngineCounters, HttpCounters};
+use crate::query_log::QueryLog;
 use crate::receive::Receiver;
+use crate::running::RunningQueries;
 
 /// The Prometheus version whose API is spoken. Grafana and Thanos read `version` as a semantic
 /// version to find out what the server can do, so this program's own version would mislead them.
@@ -137,6 +139,10 @@ pub struct ApiState {
     config_ok: AtomicBool,
     notification: Mutex<Option<Notification>>,
     pub(crate) queries: Arc<Semaphore>,
+    pub(crate) running_queries: Arc<RunningQueries>,
+    pub(crate) query_log: QueryLog,
+    /// Turns of the endpoints that list series and labels.
+    pub(crate) lookups: Arc<Semaphore>,
     pub(crate) http: HttpCounters,
     pub(crate) engine_counters: EngineCounters,
     pub(crate) receiver: Receiver,
@@ -153,6 +159,9 @@ pub struct ApiState {
 
 /// Remote reads, exports and federation requests answered at the same time; more wait.
 pub(crate) const MAX_READS: usize = 10;
+
+/// Requests for lists of series and labels answered at the same time; more wait.
+const MAX_LOOKUPS: usize = 16;
 
 /// Imports at the same time; more wait.
 const MAX_IMPORTS: usize = 2;
@@ -171,6 +180,9 @@ impl ApiState {
             config_ok: AtomicBool::new(true),
             notification: Mutex::new(None),
             queries: Arc::new(Semaphore::new(options.max_concurrency.max(1))),
+            running_queries: Arc::default(),
+            query_log: QueryLog::default(),
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             http: HttpCounters::new(crate::router::handlers()),
             engine_counters: EngineCounters::default(),
             receiver: Receiver::new(now),
@@ -192,6 +204,13 @@ impl ApiState {
     /// The program ends: from now on requests are answered with 503.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Opens the query log that this configuration names, also when it is open already. After an
+    /// error, which is for the operator, all is as it was.
+    pub fn use_query_log(&self, config: &Config) -> Result<(), String> {
+        let file = config.global.query_log_file.as_deref();
+        self.query_log.use_file(file)
     }
 
     /// A new configuration was applied.

@@ -199,10 +199,6 @@ fn bad_files() {
             "global:\n  convert_classic_histograms_to_nhcb: true\n",
         ),
         (
-            &not_supported("1:10: global.query_log_file"),
-            "global: {query_log_file: x.log}\n",
-        ),
-        (
             "3:30: scrape_configs[0].file_sd_configs[0].files[0]: path name \"a.txt\" is not valid \
              for file discovery",
             "scrape_configs:\n- job_name: a\n  file_sd_configs: [{files: [a.txt]}]\n",

@@ -1,5 +1,6 @@
 //! The endpoints below `/api/v1` and the plain ones.
 
+pub(crate) mod active;
 mod ast;
 pub(crate) mod exemplars;
 pub(crate) mod export;

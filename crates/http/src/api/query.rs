@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use tsdb_net::server::Response;
-use tsdb_promql::{CancelToken, Engine, QueryError, QueryOptions, QueryOutput, Value};
+use tsdb_promql::{
+    CancelToken, Engine, QueryError, QueryOptions, QueryOutput, QueryProgress, QueryStats, Value,
+};
 
 use crate::answer::{Success, blocking, error_response};
 use crate::error::{ApiError, ErrorKind};
 use crate::json::{self, ShownStats};
 use crate::params::{Params, parse_duration_ns};
 use crate::router::Call;
+use crate::running::Subject;
 use crate::state::Running;
 
 /// Most points per series of a range query.
@@ -32,6 +35,7 @@ struct Ask {
     timeout_ns: Option<i64>,
     lookback_delta_ms: Option<i64>,
     stats: bool,
+    all_stats: bool,
 }
 
 impl Ask {
@@ -79,7 +83,25 @@ impl Ask {
             timeout_ns: params.timeout_ns()?,
             lookback_delta_ms: params.lookback_delta_ms()?,
             stats: !params.get("stats").is_empty(),
+            all_stats: params.get("stats") == "all",
         })
+    }
+}
+
+impl Ask {
+    fn subject(&self, client: String) -> Subject {
+        let (handler, (start_ms, end_ms, step_ms)) = match self.when {
+            When::At(t) => ("/api/v1/query", (t, t, 0)),
+            When::Range { start, end, step } => ("/api/v1/query_range", (start, end, step)),
+        };
+        Subject {
+            query: self.query.clone(),
+            handler,
+            start_ms,
+            end_ms,
+            step_ms,
+            client,
+        }
     }
 }
 
@@ -107,10 +129,19 @@ async fn answer(call: Call, running: Running, ask: Result<Ask, ApiError>) -> Res
         Ok(ask) => ask,
         Err(e) => return error_response(&e),
     };
-    let state = call.state;
+    let (state, client, method) = (call.state, call.client, call.method);
     let timeout = timeout(state.options.engine.options().timeout_ms, ask.timeout_ns);
     let count = state.engine_counters.running();
     let began = Instant::now();
+    let cancel = CancelToken::default();
+    let progress = QueryProgress::default();
+    let _guard = CancelOnDrop(cancel.clone());
+    let listed = state.running_queries.enter(
+        ask.subject(client.clone()),
+        state.now_ms(),
+        cancel.clone(),
+        progress.clone(),
+    );
     // Polled once even when no time is left: the text of the query may still be wrong.
     let slot = tokio::time::timeout(timeout, state.queries.clone().acquire_owned()).await;
     let slot = match slot {
@@ -123,15 +154,34 @@ async fn answer(call: Call, running: Running, ask: Result<Ask, ApiError>) -> Res
     };
     let queued = began.elapsed();
     state.engine_counters.observe_queue(queued.as_secs_f64());
-    let cancel = CancelToken::default();
-    let _guard = CancelOnDrop(cancel.clone());
     blocking(move || {
         let options = QueryOptions {
             lookback_delta_ms: ask.lookback_delta_ms,
             timeout_ms: Some(timeout.saturating_sub(queued).as_millis() as u64),
             cancel,
+            progress,
         };
-        let output = evaluate(&state.options.engine, &running, &ask, &options)?;
+        let _listed = listed;
+        let result = evaluate(&state.options.engine, &running, &ask, &options);
+        if state.query_log.is_enabled() {
+            let stats = ShownStats {
+                engine: match &result {
+                    Ok(output) => output.stats,
+                    Err(_) => QueryStats::default(),
+                },
+                queue_seconds: queued.as_secs_f64(),
+                all: true,
+            };
+            let error = result.as_ref().err().map(ToString::to_string);
+            state.query_log.write(
+                state.now_ms(),
+                &ask.subject(client),
+                method.as_str(),
+                &stats,
+                error.as_deref(),
+            );
+        }
+        let output = result?;
         state.engine_counters.observe(&output.stats);
         // A slow client takes no slot from other queries.
         drop(count);
@@ -171,11 +221,15 @@ fn success(mut output: QueryOutput, ask: &Ask, queued: Duration) -> Success {
     let stats = ask.stats.then_some(ShownStats {
         engine: output.stats,
         queue_seconds: queued.as_secs_f64(),
+        all: ask.all_stats,
     });
-    let value = output.value;
-    Success::streamed(move |out| json::write_query_data(out, &value, stats.as_ref()))
-        .notes(warnings, infos)
-        .truncated(truncated)
+    let (value, memory) = (output.value, output.memory);
+    Success::streamed(move |out| {
+        let _held_until_sent = memory;
+        json::write_query_data(out, &value, stats.as_ref())
+    })
+    .notes(warnings, infos)
+    .truncated(truncated)
 }
 
 /// Cuts a result to `limit` series; 0 for no limit.
@@ -260,6 +314,7 @@ mod tests {
             timeout_ns: None,
             lookback_delta_ms: None,
             stats: true,
+            all_stats: true,
         };
         assert_eq!(ask, expected);
     }

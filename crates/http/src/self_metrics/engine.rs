@@ -40,14 +40,25 @@ pub(super) fn write(page: &mut Page, state: &ApiState) {
         "Samples read by queries, each counted once per step that used it.",
         samples,
     );
+    let memory = state.options.engine.memory();
+    page.gauge(
+        "tsdb_query_memory_bytes",
+        "Memory that running queries and answers being sent have taken.",
+        memory.used() as f64,
+    );
+    page.gauge(
+        "tsdb_query_memory_limit_bytes",
+        "Memory that they may take together; 0 for no limit.",
+        memory.limit() as f64,
+    );
     page.gauge(
         "prometheus_engine_query_log_enabled",
-        "0: there is no query log.",
-        0.0,
+        "1 when queries are logged, 0 otherwise.",
+        f64::from(u8::from(state.query_log.is_enabled())),
     );
     page.counter(
         "prometheus_engine_query_log_failures_total",
         "Failed writes to the query log.",
-        0,
+        state.query_log.failures(),
     );
 }

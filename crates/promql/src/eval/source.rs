@@ -46,23 +46,22 @@ impl<'q> Evaluator<'q> {
         if self.threads > 1 && source.len() >= PARALLEL {
             let all = 0..source.len().div_ceil(BATCH);
             let batches = self.batches(source, all, |series: Vec<Series>| {
-                let samples = series.iter().map(Series::samples).sum();
-                Ok((series, self.limits.hold(samples)?))
+                let mut charge = self.limits.charge();
+                charge.set_series(&series)?;
+                Ok((series, charge))
             })?;
             for (series, charge) in batches {
                 frame.series.extend(series);
                 drop(charge);
             }
-            frame
-                .charge
-                .set(frame.series.iter().map(Series::samples).sum())?;
+            frame.charge.set_series(&frame.series)?;
         } else {
             let mut memory = S::Memory::default();
             for index in 0..source.len() {
                 self.limits.check()?;
                 let series = source.make(index, &mut memory)?;
                 if !series.is_empty() {
-                    frame.charge.add(series.samples())?;
+                    frame.charge.add_series(&series)?;
                     frame.series.push(series);
                 }
             }
@@ -153,7 +152,10 @@ impl<'q> Evaluator<'q> {
         };
         std::thread::scope(|scope| {
             for _ in 1..self.threads.min(batches.len()) {
-                scope.spawn(work);
+                scope.spawn(|| {
+                    let _cpu = self.limits.count_cpu();
+                    work();
+                });
             }
             work();
         });

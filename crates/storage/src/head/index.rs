@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use roaring::RoaringBitmap;
-use tsdb_model::{Labels, MatchOp, Matcher};
+use tsdb_model::{Labels, MatchOp, Matcher, StopToken};
 
 use super::postings::Postings;
+
+/// Values looked at between two looks at the clock.
+const CHECK: usize = 1024;
 
 /// One label name.
 #[derive(Debug, Default)]
@@ -70,6 +73,11 @@ impl Index {
 
     /// Slots of the series that pass all matchers.
     pub(crate) fn select(&self, matchers: &[Matcher]) -> RoaringBitmap {
+        self.select_until(matchers, &StopToken::default())
+    }
+
+    /// The same, but means nothing when `stop` said so on the way.
+    pub(crate) fn select_until(&self, matchers: &[Matcher], stop: &StopToken) -> RoaringBitmap {
         // Those that need a label give a set to start from, the cheap ones first; those that a
         // series without the label passes take away.
         let (mut takers, mut givers): (Vec<_>, Vec<_>) =
@@ -78,7 +86,7 @@ impl Index {
         takers.sort_by_key(|m| cost(m));
         let mut found: Option<RoaringBitmap> = None;
         for matcher in givers {
-            let with = self.with_value(matcher, true);
+            let with = self.with_value(matcher, true, stop);
             let now = match found {
                 None => with,
                 Some(before) => before & with,
@@ -93,13 +101,13 @@ impl Index {
             if found.is_empty() {
                 break;
             }
-            found -= self.with_value(matcher, false);
+            found -= self.with_value(matcher, false, stop);
         }
         found
     }
 
     /// Series that have the matcher's label with a value that passes (or does not).
-    fn with_value(&self, matcher: &Matcher, passes: bool) -> RoaringBitmap {
+    fn with_value(&self, matcher: &Matcher, passes: bool, stop: &StopToken) -> RoaringBitmap {
         let mut out = RoaringBitmap::new();
         let Some(name) = self.names.get(matcher.name.as_str()) else {
             return out;
@@ -132,8 +140,8 @@ impl Index {
             None => {
                 let prefix = matcher.regex().filter(|_| named).map_or("", |r| r.prefix());
                 let from = (Bound::Included(prefix), Bound::Unbounded);
-                for (value, postings) in name.values.range::<str, _>(from) {
-                    if !value.starts_with(prefix) {
+                for (i, (value, postings)) in name.values.range::<str, _>(from).enumerate() {
+                    if !value.starts_with(prefix) || (i % CHECK == 0 && stop.check().is_err()) {
                         break;
                     }
                     if matcher.matches(value) == passes {
