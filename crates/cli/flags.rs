@@ -221,6 +221,9 @@ pub(crate) struct ServeArgs {
     )]
     pub(crate) max_samples: usize,
 
+    #[command(flatten)]
+    pub(crate) query_memory: crate::query_flags::QueryArgs,
+
     /// Least severity that is logged.
     #[arg(
         long = "log.level",

@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod push;
 mod query;
+mod query_flags;
 mod render;
 mod select;
 mod serve;

@@ -120,10 +120,11 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     }
     let config = Arc::new(load_config(&args, &own, host)?);
     let log = query_log(&config)?;
-    let (engine_options, unknown) = engine_options(&args.enable_feature);
+    let (mut engine_options, unknown) = engine_options(&args.enable_feature);
     for feature in unknown {
         warn!(feature, "unknown feature ignored");
     }
+    args.query_memory.apply(&mut engine_options);
     let engine = Engine::new(EngineOptions {
         lookback_delta_ms: args.lookback_delta,
         max_samples: args.max_samples,
@@ -430,6 +431,7 @@ fn flag_values(args: &ServeArgs) -> Vec<(String, String)> {
     let rows = rows
         .into_iter()
         .chain(args.storage.values())
+        .chain(args.query_memory.values())
         .map(|(name, value)| (name.to_string(), value));
     let mut rows: Vec<_> = rows.chain(args.ignored.iter().cloned()).collect();
     rows.sort();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use tsdb_model::{
-    Exemplar, Labels, Matcher, Querier, Queryable, SelectHints, SeriesSet, StorageError,
+    Exemplar, Labels, Matcher, Querier, Queryable, SelectHints, SeriesSet, StopToken, StorageError,
 };
 use tsdb_net::Grant;
 use tsdb_net::server::Response;
@@ -111,13 +111,14 @@ impl Running {
         self.grant.as_ref().map_or(&[], |grant| &grant.matchers)
     }
 
-    /// The samples of some times that the client may see.
-    pub(crate) fn querier(
+    /// The samples of some times that the client may see, until the token says stop.
+    pub(crate) fn querier_until(
         &self,
         mint_ms: i64,
         maxt_ms: i64,
+        stop: StopToken,
     ) -> Result<Box<dyn Querier + '_>, StorageError> {
-        let inner = self.db.querier(mint_ms, maxt_ms)?;
+        let inner = self.db.querier_until(mint_ms, maxt_ms, stop)?;
         Ok(match self.own_matchers() {
             [] => inner,
             own => Box::new(Restricted { inner, own }),
@@ -139,7 +140,16 @@ impl Running {
 
 impl Queryable for Running {
     fn querier(&self, mint_ms: i64, maxt_ms: i64) -> Result<Box<dyn Querier + '_>, StorageError> {
-        Self::querier(self, mint_ms, maxt_ms)
+        Self::querier_until(self, mint_ms, maxt_ms, StopToken::default())
+    }
+
+    fn querier_until(
+        &self,
+        mint_ms: i64,
+        maxt_ms: i64,
+        stop: StopToken,
+    ) -> Result<Box<dyn Querier + '_>, StorageError> {
+        Self::querier_until(self, mint_ms, maxt_ms, stop)
     }
 }
 

@@ -313,6 +313,8 @@ pub struct ShownStats {
     pub engine: QueryStats,
     /// Seconds the query waited for its turn.
     pub queue_seconds: f64,
+    /// What Prometheus does not have, too: bytes, series, CPU.
+    pub all: bool,
 }
 
 impl ShownStats {
@@ -337,9 +339,19 @@ impl ShownStats {
         }
         let _ = write!(
             out,
-            "}},\"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}}}}",
+            "}},\"samples\":{{\"totalQueryableSamples\":{},\"peakSamples\":{}}}",
             s.total_queryable_samples, s.peak_samples
         );
+        if self.all {
+            let _ = write!(
+                out,
+                ",\"memory\":{{\"peakBytes\":{}}},\"series\":{{\"selected\":{}}},\"cpu\":{{\"seconds\":",
+                s.peak_bytes, s.series
+            );
+            write_float_positional(out, (s.cpu_seconds * 1e9).round() / 1e9);
+            out.push('}');
+        }
+        out.push('}');
     }
 }
 

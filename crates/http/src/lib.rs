@@ -18,6 +18,7 @@ mod process;
 mod query_log;
 mod receive;
 mod router;
+mod running;
 mod selected;
 mod selector;
 mod self_metrics;

@@ -21,6 +21,9 @@ const BOUNDARY_TIMES: [(&str, i64); 2] = [
     ("292277025-08-18T07:12:54.999999999Z", MAX_TIME_MS),
 ];
 
+/// Most parameters of a request; with more it is refused.
+pub const MAX_PARAMS: usize = 10_000;
+
 /// Longest quoted piece of a parameter in an error text, in bytes.
 const MAX_QUOTED: usize = 1024;
 
@@ -31,6 +34,8 @@ pub struct Params {
     pairs: Vec<(String, String)>,
     /// What was wrong with pairs that were left out.
     malformed: Option<String>,
+    /// There are more than [`MAX_PARAMS`].
+    too_many: bool,
 }
 
 impl Params {
@@ -63,7 +68,7 @@ impl Params {
             self.add_urlencoded(body);
         } else if media_type.eq_ignore_ascii_case("multipart/form-data") {
             match form::multipart(content_type, body) {
-                Ok(pairs) => self.pairs.extend(pairs),
+                Ok(pairs) => self.pairs.extend(pairs), // few, see there
                 Err(e) => self.malformed = Some(e),
             }
         }
@@ -71,6 +76,10 @@ impl Params {
 
     fn add_urlencoded(&mut self, text: &[u8]) {
         for pair in text.split(|b| *b == b'&').filter(|p| !p.is_empty()) {
+            if self.pairs.len() >= MAX_PARAMS {
+                self.too_many = true;
+                return;
+            }
             let (name, value) = match pair.iter().position(|b| *b == b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &[][..]),
@@ -82,6 +91,15 @@ impl Params {
                 }
             }
         }
+    }
+
+    /// Fails when there are too many of them; those that were kept mean nothing then.
+    pub fn check_number(&self) -> Result<(), ApiError> {
+        if self.too_many {
+            let text = format!("too many parameters: a request may have {MAX_PARAMS}");
+            return Err(ApiError::bad_data(text));
+        }
+        Ok(())
     }
 
     /// The first value of a parameter; `""` when it is absent.

@@ -132,6 +132,7 @@ mod tests {
             stats: ShownStats {
                 engine: tsdb::QueryStats::default(),
                 queue_seconds: 0.25,
+                all: false,
             },
             client: "::1",
             method: "GET",

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::header::{ALLOW, ORIGIN, RETRY_AFTER, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tsdb_model::StopToken;
 use tsdb_net::Grant;
 use tsdb_net::body::Body;
 use tsdb_net::encoding::Encoding;
@@ -20,10 +21,10 @@ use tsdb_net::server::{
 };
 
 use crate::answer::{
-    ApiResult, StreamedBytes, blocking, error_response_with, failed, guarded, plain,
+    ApiResult, StreamedBytes, blocking, error_response, error_response_with, failed, guarded, plain,
 };
 use crate::api::{
-    admin, blocks, exemplars, export, families, features, federate, format, import, labels,
+    active, admin, blocks, exemplars, export, families, features, federate, format, import, labels,
     metadata, misc, notifications, openapi, query, read, search, series, status, targets, write,
 };
 use crate::error::{ApiError, ErrorKind};
@@ -53,8 +54,10 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// The body, where the handler reads it piece by piece.
     pub(crate) upload: Option<RequestBody>,
-    /// Address of the client, or empty.
+    /// Address of the client; empty when unknown.
     pub(crate) client: String,
+    /// Tells the work that nobody waits for it any more.
+    pub(crate) stop: StopToken,
 }
 
 /// An answer in the making.
@@ -65,6 +68,9 @@ type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
 enum Action {
     /// Part of the API that needs the store.
     Api(fn(&Call, &Running) -> ApiResult),
+    /// The same, about series and labels: so many at a time, with a timeout, and no longer than the
+    /// client waits.
+    Lookup(fn(&Call, &Running) -> ApiResult),
     /// Part of the API that works while the program starts and stops.
     Early(fn(&Call) -> ApiResult),
     /// `/api/v1/query`
@@ -103,6 +109,18 @@ const fn api(
         pattern,
         methods,
         action: Action::Api(handler),
+    }
+}
+
+const fn lookups(
+    pattern: &'static str,
+    methods: &'static [Method],
+    handler: fn(&Call, &Running) -> ApiResult,
+) -> Route {
+    Route {
+        pattern,
+        methods,
+        action: Action::Lookup(handler),
     }
 }
 
@@ -149,12 +167,12 @@ static ROUTES: &[Route] = &[
         methods: GET_POST,
         action: Action::Range,
     },
-    api("/api/v1/query_exemplars", GET_POST, exemplars::exemplars),
+    lookups("/api/v1/query_exemplars", GET_POST, exemplars::exemplars),
     api("/api/v1/format_query", GET_POST, format::format_query),
     api("/api/v1/parse_query", GET_POST, format::parse_query),
-    api("/api/v1/labels", GET_POST, labels::names),
-    api("/api/v1/label/{name}/values", GET, labels::values),
-    api("/api/v1/series", GET_POST, series::series),
+    lookups("/api/v1/labels", GET_POST, labels::names),
+    lookups("/api/v1/label/{name}/values", GET, labels::values),
+    lookups("/api/v1/series", GET_POST, series::series),
     api("/api/v1/metadata", GET, metadata::metadata),
     own("/api/v1/write", POST, |c, r| Box::pin(write::write(c, r))),
     own("/api/v1/read", POST, |c, r| Box::pin(read::read(c, r))),
@@ -194,6 +212,12 @@ static ROUTES: &[Route] = &[
         pattern: "/api/v1/notifications/live",
         methods: GET,
         action: Action::EarlyOwn(notifications::live),
+    },
+    early("/api/v1/status/active_queries", active::list),
+    Route {
+        pattern: "/api/v1/status/active_queries/{name}/kill",
+        methods: POST,
+        action: Action::Early(active::kill),
     },
     api(
         "/api/v1/admin/tsdb/delete_series",
@@ -307,6 +331,11 @@ impl Api {
         } else {
             Params::from_request(head, &body)
         };
+        if let Err(e) = params.check_number() {
+            return (route.pattern, error_response_with(e.kind.status(), &e));
+        }
+        let client = head.extensions.get::<PeerAddr>();
+        let client = client.map_or_else(String::new, |peer| peer.0.ip().to_canonical().to_string());
         let call = Call {
             state: self.0.clone(),
             method: head.method.clone(),
@@ -316,10 +345,8 @@ impl Api {
             headers: head.headers.clone(),
             body,
             upload,
-            client: match head.extensions.get::<PeerAddr>() {
-                Some(PeerAddr(address)) => address.ip().to_canonical().to_string(),
-                None => String::new(),
-            },
+            client,
+            stop: StopToken::default(),
         };
         (
             route.pattern,
@@ -335,7 +362,11 @@ impl Api {
                 let page = tokio::task::spawn_blocking(move || guarded(|| handler(&call)));
                 page.await.ok().flatten().unwrap_or_else(failed)
             }
-            Action::Api(_) | Action::Instant | Action::Range | Action::Own(_) => {
+            Action::Api(_)
+            | Action::Lookup(_)
+            | Action::Instant
+            | Action::Range
+            | Action::Own(_) => {
                 let Some(running) = self.0.running().cloned() else {
                     return misc::unavailable(&self.0);
                 };
@@ -344,6 +375,7 @@ impl Api {
                     Action::Instant => query::instant(call, running).await,
                     Action::Range => query::range(call, running).await,
                     Action::Api(handler) => blocking(move || handler(&call, &running)).await,
+                    Action::Lookup(handler) => lookup(call, running, handler).await,
                     Action::Own(handler) => handler(call, running).await,
                     Action::Early(_) | Action::EarlyOwn(_) | Action::Page(_) => {
                         unreachable!("matched above")
@@ -429,6 +461,53 @@ impl Handler for Api {
             let (handler, response) = api.dispatch(&head, body, upload).await;
             api.finish(&head, handler, began, response)
         })
+    }
+}
+
+/// Runs a handler that looks things up when it is its turn. It ends when the client goes away or
+/// the time is over that a query has.
+async fn lookup(
+    mut call: Call,
+    running: Running,
+    handler: fn(&Call, &Running) -> ApiResult,
+) -> Response {
+    let late = || {
+        let text = "the request took too long";
+        error_response(&ApiError::new(ErrorKind::Timeout, text))
+    };
+    let timeout = call.state.options.engine.options().timeout_ms;
+    let deadline = Instant::now().checked_add(Duration::from_millis(timeout));
+    let turn = call.state.lookups.clone().acquire_owned();
+    let turn = match deadline {
+        Some(at) => tokio::time::timeout_at(at.into(), turn).await,
+        None => Ok(turn.await),
+    };
+    let Ok(turn) = turn else {
+        return late();
+    };
+    call.stop = call.stop.until(deadline);
+    let stop = call.stop.clone();
+    let _guard = StopOnDrop(stop.clone());
+    blocking(move || {
+        let _turn = turn;
+        let result = handler(&call, &running);
+        match result {
+            Err(e) if e.kind == ErrorKind::Canceled && !stop.is_asked() => {
+                let text = "the request took too long";
+                Err(ApiError::new(ErrorKind::Timeout, text))
+            }
+            other => other,
+        }
+    })
+    .await
+}
+
+/// Stops the work when the client goes away before the answer begins.
+pub(crate) struct StopOnDrop(pub(crate) StopToken);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

@@ -22,6 +22,7 @@ use crate::json::rfc3339_ms;
 use crate::notifications::{self, Notifications};
 use crate::query_log::{QueryLog, QueryLogFile};
 use crate::receive::Receiver;
+use crate::running::RunningQueries;
 
 /// The Prometheus version whose API is spoken. Grafana and Thanos read `version` as a semantic
 /// version to find out what the server can do, so this program's own version would mislead them.
@@ -141,6 +142,9 @@ pub struct ApiState {
     /// Turns of those who listen to notifications.
     pub(crate) listeners: Arc<Semaphore>,
     pub(crate) queries: Arc<Semaphore>,
+    pub(crate) running_queries: Arc<RunningQueries>,
+    /// Turns of the endpoints that list series and labels.
+    pub(crate) lookups: Arc<Semaphore>,
     pub(crate) http: HttpCounters,
     pub(crate) query_log: QueryLog,
     pub(crate) engine_counters: EngineCounters,
@@ -158,6 +162,9 @@ pub struct ApiState {
 
 /// Remote reads, exports and federation requests answered at the same time; more wait.
 pub(crate) const MAX_READS: usize = 10;
+
+/// Requests for lists of series and labels answered at the same time; more wait.
+const MAX_LOOKUPS: usize = 16;
 
 /// Imports at the same time; more wait.
 const MAX_IMPORTS: usize = 2;
@@ -179,7 +186,9 @@ impl ApiState {
             notifications,
             listeners: Arc::new(Semaphore::new(MAX_LISTENERS)),
             queries: Arc::new(Semaphore::new(options.max_concurrency.max(1))),
+            running_queries: Arc::default(),
             query_log: QueryLog::default(),
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             http: HttpCounters::new(crate::router::handlers()),
             engine_counters: EngineCounters::default(),
             receiver: Receiver::new(now),

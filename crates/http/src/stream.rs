@@ -11,11 +11,13 @@ use http::{HeaderValue, StatusCode};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
-use tsdb_model::StorageError;
+use tsdb_model::{StopToken, StorageError};
 use tsdb_net::body::{Body, BodySender};
 use tsdb_net::server::Response;
 
 use crate::answer::{StreamedBytes, failed, guarded, plain};
+use crate::api::misc;
+use crate::state::ApiState;
 
 /// Bytes that gather before they are sent.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -35,7 +37,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// Waits for a turn; `None` when the server ends.
-    pub(crate) async fn wait(all: &Arc<Semaphore>) -> Option<Self> {
+    async fn wait(all: &Arc<Semaphore>) -> Option<Self> {
         let permit = all.clone().acquire_owned().await.ok()?;
         Some(Self {
             all: all.clone(),
@@ -61,6 +63,11 @@ impl Stopped {
 
 impl From<StorageError> for Stopped {
     fn from(e: StorageError) -> Self {
+        if matches!(e, StorageError::Canceled) {
+            // Nobody reads this when it was the client who went away.
+            let text = "the request took too long".into();
+            return Self::Refused(StatusCode::SERVICE_UNAVAILABLE, text);
+        }
         Self::Refused(StatusCode::INTERNAL_SERVER_ERROR, e.to_string())
     }
 }
@@ -75,6 +82,8 @@ impl From<io::Error> for Stopped {
 pub(crate) struct Out {
     /// What has gathered; append to it.
     pub(crate) buffer: Vec<u8>,
+    /// Tells that nobody waits for the answer any more.
+    pub(crate) stop: StopToken,
     content_type: &'static str,
     encoding: Option<&'static str>,
     head: Option<oneshot::Sender<Response>>,
@@ -147,6 +156,8 @@ impl Out {
             return;
         }
         let sent = self.buffer.is_empty() || self.send().is_ok();
+        // Before the client can know that it has everything.
+        drop(self.turn);
         if let (true, Some(body)) = (sent, self.body) {
             body.finish();
         }
@@ -160,10 +171,13 @@ pub(crate) async fn streamed(
     write: impl FnOnce(&mut Out) -> Result<(), Stopped> + Send + 'static,
 ) -> Response {
     let (head, response) = oneshot::channel();
+    let stop = StopToken::default();
+    let mut guard = StopUnlessBegun(Some(stop.clone()));
     tokio::task::spawn_blocking(move || {
         guarded(|| {
             let mut out = Out {
                 buffer: Vec::new(),
+                stop,
                 content_type,
                 encoding: None,
                 head: Some(head),
@@ -189,7 +203,34 @@ pub(crate) async fn streamed(
         })
     });
     // The sender is gone without an answer when `write` panicked.
-    response.await.unwrap_or_else(|_| failed())
+    let response = response.await.unwrap_or_else(|_| failed());
+    // From here on it is the body that notices when the client goes away.
+    guard.0 = None;
+    response
+}
+
+/// Waits until it may read, as long as a query may take; an answer instead when that is too long.
+pub(crate) async fn read_turn(state: &ApiState) -> Result<Turn, Response> {
+    let longest = Duration::from_millis(state.options.engine.options().timeout_ms);
+    match timeout(longest, Turn::wait(&state.reads)).await {
+        Ok(Some(turn)) => Ok(turn),
+        Ok(None) => Err(misc::unavailable(state)),
+        Err(_) => {
+            let text = "other requests take all the turns there are\n";
+            Err(plain(StatusCode::SERVICE_UNAVAILABLE, text))
+        }
+    }
+}
+
+/// Stops the work when the client goes away before the answer begins.
+struct StopUnlessBegun(Option<StopToken>);
+
+impl Drop for StopUnlessBegun {
+    fn drop(&mut self) {
+        if let Some(stop) = &self.0 {
+            stop.stop();
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,4 +7,5 @@ mod network;
 mod push;
 mod query;
 mod read;
+mod running;
 mod status;

@@ -14,6 +14,7 @@ pub mod matcher;
 pub mod metadata;
 pub mod relabel;
 pub mod sample;
+pub mod stop;
 pub mod storage;
 
 pub use budget::{MemoryBudget, MemoryOwner};
@@ -26,6 +27,7 @@ pub use labels::{Label, Labels, LabelsBuilder, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use sample::{STALE_NAN_BITS, Sample, is_stale, stale_nan};
+pub use stop::StopToken;
 pub use storage::{
     AppendError, Appendable, Appender, CommitReport, FloatSample, HistogramSample, HistogramValue,
     Querier, Queryable, Rejected, SelectHints, SeriesData, SeriesRef, SeriesSet, StorageError,

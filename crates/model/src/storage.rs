@@ -11,6 +11,7 @@ use crate::histogram::{FloatHistogram, Histogram};
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::metadata::Metadata;
+use crate::stop::StopToken;
 
 /// A failure of the store itself, not of the caller's input.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -207,6 +208,18 @@ pub trait Queryable: Send + Sync {
     /// A consistent view of the samples with `mint_ms <= t <= maxt_ms`: commits are seen whole or
     /// not at all, and later ones not.
     fn querier(&self, mint_ms: i64, maxt_ms: i64) -> Result<Box<dyn Querier + '_>, StorageError>;
+
+    /// The same; what it does ends with [`StorageError::Canceled`] soon after `stop` says so.
+    /// Stores whose work is never long need not look at it.
+    fn querier_until(
+        &self,
+        mint_ms: i64,
+        maxt_ms: i64,
+        stop: StopToken,
+    ) -> Result<Box<dyn Querier + '_>, StorageError> {
+        drop(stop);
+        self.querier(mint_ms, maxt_ms)
+    }
 }
 
 /// What a selection is for; lets storage skip work.

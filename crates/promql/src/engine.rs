@@ -2,17 +2,17 @@
 
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tsdb_model::Queryable;
+use tsdb_model::{Queryable, StopToken, StorageError};
 
 use crate::ast::{Expr, ValueType};
 use crate::error::{ParseError, QueryError};
 use crate::eval::column::{Cell, Grid, Series};
 use crate::eval::limits::Limits;
 use crate::eval::{Evaluated, Evaluator, range_series};
+use crate::memory::{MemoryPool, QueryProgress};
 use crate::parse::{MAX_DEPTH, ParseOptions, parse};
 use crate::plan::{Plan, QueryTimes, plan, time_range};
 use crate::value::{InstantSample, QueryOutput, QueryStats, RangeSeries, SampleValue, Value};
@@ -24,6 +24,11 @@ pub struct EngineOptions {
     pub lookback_delta_ms: i64,
     /// Most samples one query may hold in memory. Default 50 million.
     pub max_samples: usize,
+    /// Most bytes one query may hold; 0 for no limit, the default.
+    pub max_query_bytes: usize,
+    /// Most bytes all queries together may hold, results that are being sent included; 0 for no
+    /// limit, the default.
+    pub max_total_bytes: usize,
     /// Longest time a query may take, milliseconds. Default 2 minutes.
     pub timeout_ms: u64,
     /// Step of subqueries that name none, milliseconds. Default 1 minute.
@@ -51,6 +56,8 @@ impl Default for EngineOptions {
         Self {
             lookback_delta_ms: 300_000,
             max_samples: 50_000_000,
+            max_query_bytes: 0,
+            max_total_bytes: 0,
             timeout_ms: 120_000,
             default_subquery_step_ms: 60_000,
             experimental_functions: false,
@@ -67,17 +74,22 @@ impl Default for EngineOptions {
 
 /// Tells a running query to stop. Clones share one flag.
 #[derive(Debug, Clone, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
+pub struct CancelToken(StopToken);
 
 impl CancelToken {
     /// Stops the query at its next check.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.stop();
     }
 
     /// True once [`CancelToken::cancel`] was called.
     pub fn is_canceled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_asked()
+    }
+
+    /// What the store looks at: this flag and a time.
+    pub fn token(&self, deadline: Option<Instant>) -> StopToken {
+        self.0.until(deadline)
     }
 }
 
@@ -90,18 +102,43 @@ pub struct QueryOptions {
     pub timeout_ms: Option<u64>,
     /// Stops the query from outside.
     pub cancel: CancelToken,
+    /// Tells how far the query has come.
+    pub progress: QueryProgress,
 }
 
-/// Evaluates queries. Holds no data and no state of a query: share it freely.
+impl QueryOptions {
+    /// The store knows only that it was stopped; whoever was not told to took too long.
+    fn stopped(&self, error: QueryError) -> QueryError {
+        match error {
+            QueryError::Storage(StorageError::Canceled) if self.cancel.is_canceled() => {
+                QueryError::Canceled("query execution")
+            }
+            QueryError::Storage(StorageError::Canceled) => QueryError::Timeout("query execution"),
+            other => other,
+        }
+    }
+}
+
+/// Evaluates queries. Holds no data and no state of a query: share it freely. Clones share the
+/// memory for all queries.
 #[derive(Debug, Clone)]
 pub struct Engine {
     options: EngineOptions,
+    memory: Arc<MemoryPool>,
 }
 
 impl Engine {
     /// An engine with these settings.
     pub fn new(options: EngineOptions) -> Self {
-        Self { options }
+        Self {
+            memory: Arc::new(MemoryPool::new(options.max_total_bytes)),
+            options,
+        }
+    }
+
+    /// The memory of all queries.
+    pub fn memory(&self) -> &Arc<MemoryPool> {
+        &self.memory
     }
 
     /// The settings.
@@ -133,7 +170,10 @@ impl Engine {
             end: time_ms,
             step: 0,
         };
-        Self::contained(query, || self.run(store, query, times, options))
+        Self::contained(query, || {
+            let result = self.run(store, query, times, options);
+            result.map_err(|e| options.stopped(e))
+        })
     }
 
     /// Evaluates `query` at `start`, `start + step`, .. up to `end` (milliseconds).
@@ -163,7 +203,10 @@ impl Engine {
             end: end_ms,
             step: step_ms,
         };
-        Self::contained(query, || self.run(store, query, times, options))
+        Self::contained(query, || {
+            let result = self.run(store, query, times, options);
+            result.map_err(|e| options.stopped(e))
+        })
     }
 
     /// Runs `work` so that neither a deep query nor a panic does harm.
@@ -205,12 +248,18 @@ impl Engine {
         query_options: &QueryOptions,
     ) -> Result<QueryOutput, QueryError> {
         let begin = Instant::now();
+        let cpu = query_options.progress.count_cpu();
         let options = &self.options;
         let timeout = query_options.timeout_ms.unwrap_or(u64::MAX);
         let limits = Limits::new(
             options.max_samples,
             timeout.min(options.timeout_ms),
             query_options.cancel.clone(),
+        )
+        .with_memory(
+            options.max_query_bytes,
+            self.memory.clone(),
+            query_options.progress.clone(),
         );
         let expr = self.parse(query)?;
         let value_type = expr.value_type();
@@ -225,7 +274,9 @@ impl Engine {
             .unwrap_or(options.lookback_delta_ms);
         // Queries without selectors read nothing.
         let (mint, maxt) = time_range(&plan, times.start, times.end, lookback).unwrap_or((0, -1));
-        let querier = store.querier(mint, maxt).map_err(QueryError::Storage)?;
+        let querier = store
+            .querier_until(mint, maxt, limits.token())
+            .map_err(QueryError::Storage)?;
         let evaluator = Evaluator {
             querier: &*querier,
             options,
@@ -245,19 +296,25 @@ impl Engine {
         if let Value::Matrix(series) = &mut value {
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
         }
+        drop(cpu);
         let notes = evaluator.notes.into_inner();
         let stats = QueryStats {
             total_queryable_samples: limits.samples_read(),
             peak_samples: limits.peak_samples(),
+            peak_bytes: query_options.progress.peak_bytes() as u64,
+            series: query_options.progress.series(),
+            cpu_seconds: query_options.progress.cpu_seconds(),
             eval_total_seconds: begin.elapsed().as_secs_f64(),
             prepare_seconds: (prepared - begin).as_secs_f64(),
             inner_eval_seconds: (evaluated - prepared).as_secs_f64(),
             result_sort_seconds: evaluated.elapsed().as_secs_f64(),
         };
+        let memory = Arc::new(limits.into_reservation(value.bytes()));
         Ok(QueryOutput {
             value,
             annotations: notes.unwrap_or_else(PoisonError::into_inner).finish(),
             stats,
+            memory,
         })
     }
 }

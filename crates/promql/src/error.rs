@@ -56,6 +56,18 @@ pub enum QueryError {
     /// Too many samples in memory at once (`execution`).
     #[error("query processing would load too many samples into memory in {0}")]
     TooManySamples(&'static str),
+    /// Too much memory for one query (`execution`).
+    #[error(
+        "query processing would load too many samples into memory in query execution: \
+         it may take {0} bytes (query.max-bytes)"
+    )]
+    QueryMemory(usize),
+    /// Too much memory together with the queries that run at the same time (`execution`).
+    #[error(
+        "query processing would load too many samples into memory in query execution: \
+         the memory for all running queries is used up (query.max-total-bytes)"
+    )]
+    AllQueriesMemory,
     /// The store failed (`internal`).
     #[error("{0}")]
     Storage(tsdb_model::StorageError),

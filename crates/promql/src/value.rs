@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tsdb_model::{FloatHistogram, Labels};
 
 use crate::annotations::Annotations;
+use crate::eval::column::histogram_samples;
+use crate::memory::Reservation;
 
 /// A float or a native histogram.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,6 +52,41 @@ pub enum Value {
     Matrix(Vec<RangeSeries>),
 }
 
+impl Value {
+    /// Bytes it takes in memory, about.
+    pub fn bytes(&self) -> usize {
+        let of_histogram = |h: &Arc<FloatHistogram>| 16 * histogram_samples(h);
+        match self {
+            Self::Scalar(..) => 0,
+            Self::String(_, text) => text.len(),
+            Self::Vector(samples) => samples
+                .iter()
+                .map(|sample| {
+                    size_of::<InstantSample>()
+                        + sample.labels.heap_bytes()
+                        + match &sample.value {
+                            SampleValue::Float(_) => 0,
+                            SampleValue::Histogram(h) => of_histogram(h),
+                        }
+                })
+                .sum(),
+            Self::Matrix(series) => series
+                .iter()
+                .map(|series| {
+                    size_of::<RangeSeries>()
+                        + series.labels.heap_bytes()
+                        + 16 * series.floats.len()
+                        + series
+                            .histograms
+                            .iter()
+                            .map(|(_, h)| of_histogram(h))
+                            .sum::<usize>()
+                })
+                .sum(),
+        }
+    }
+}
+
 /// How much a query did, and how long it took.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct QueryStats {
@@ -57,6 +94,12 @@ pub struct QueryStats {
     pub total_queryable_samples: u64,
     /// Most samples held at one time.
     pub peak_samples: u64,
+    /// Most bytes held at one time.
+    pub peak_bytes: u64,
+    /// Series selected.
+    pub series: u64,
+    /// Seconds of processor time, on all threads.
+    pub cpu_seconds: f64,
     /// Seconds from start to end of the evaluation, preparation and sorting included.
     pub eval_total_seconds: f64,
     /// Seconds of preparation: parsing, planning, selecting.
@@ -68,7 +111,7 @@ pub struct QueryStats {
 }
 
 /// A value with what is to be said about it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct QueryOutput {
     /// The value.
     pub value: Value,
@@ -76,4 +119,6 @@ pub struct QueryOutput {
     pub annotations: Annotations,
     /// Statistics.
     pub stats: QueryStats,
+    /// The part of the memory for all queries that the value takes.
+    pub memory: Arc<Reservation>,
 }

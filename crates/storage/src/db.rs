@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tsdb_model::{
     Appendable, Appender, Exemplar, Labels, Matcher, MemoryBudget, Metadata, Querier, Queryable,
-    StorageError,
+    StopToken, StorageError,
 };
 
 use crate::appender::StoreAppender;
@@ -359,7 +359,18 @@ impl Db {
         mint_ms: i64,
         maxt_ms: i64,
     ) -> Result<Box<dyn Querier + '_>, StorageError> {
-        Ok(Box::new(StoreQuerier::new(&self.shared, mint_ms, maxt_ms)))
+        self.querier_until(mint_ms, maxt_ms, StopToken::default())
+    }
+
+    /// The same; it stops soon after `stop` says so.
+    pub fn querier_until(
+        &self,
+        mint_ms: i64,
+        maxt_ms: i64,
+        stop: StopToken,
+    ) -> Result<Box<dyn Querier + '_>, StorageError> {
+        let querier = StoreQuerier::new(&self.shared, mint_ms, maxt_ms, stop);
+        Ok(Box::new(querier))
     }
 
     /// Starts a transaction.
@@ -623,6 +634,15 @@ impl Drop for Db {
 impl Queryable for Db {
     fn querier(&self, mint_ms: i64, maxt_ms: i64) -> Result<Box<dyn Querier + '_>, StorageError> {
         Self::querier(self, mint_ms, maxt_ms)
+    }
+
+    fn querier_until(
+        &self,
+        mint_ms: i64,
+        maxt_ms: i64,
+        stop: StopToken,
+    ) -> Result<Box<dyn Querier + '_>, StorageError> {
+        Self::querier_until(self, mint_ms, maxt_ms, stop)
     }
 }
 

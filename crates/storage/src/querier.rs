@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use hashbrown::HashMap;
 use tsdb_model::{
     HistogramSample, Labels, Matcher, Querier, SelectHints, SeriesData, SeriesRef, SeriesSet,
-    StorageError, is_stale,
+    StopToken, StorageError, is_stale,
 };
 
 use crate::head::Head;
@@ -26,10 +26,14 @@ pub(crate) struct StoreQuerier<'a> {
     commit: u64,
     /// The blocks it sees.
     view: Arc<View>,
+    stop: StopToken,
 }
 
+/// Series looked at between two looks at the clock.
+const CHECK: usize = 1024;
+
 impl<'a> StoreQuerier<'a> {
-    pub(crate) fn new(shared: &'a Shared, mint: i64, maxt: i64) -> Self {
+    pub(crate) fn new(shared: &'a Shared, mint: i64, maxt: i64, stop: StopToken) -> Self {
         let (commit, view) = shared.open_reader();
         Self {
             shared,
@@ -37,7 +41,16 @@ impl<'a> StoreQuerier<'a> {
             maxt,
             commit,
             view,
+            stop,
         }
+    }
+
+    /// Fails now and then when it is time to stop: `n` counts what was done.
+    fn check(&self, n: usize) -> Result<(), StorageError> {
+        if n.is_multiple_of(CHECK) {
+            self.stop.check()?;
+        }
+        Ok(())
     }
 
     fn sees_slot(&self, head: &Head, slot: u32) -> bool {
@@ -56,15 +69,22 @@ impl<'a> StoreQuerier<'a> {
     }
 
     /// Calls `each` for the labels of all series of the head that pass the matchers.
-    fn for_each(&self, matchers: &[Matcher], mut each: impl FnMut(&Labels)) {
+    fn for_each(
+        &self,
+        matchers: &[Matcher],
+        mut each: impl FnMut(&Labels),
+    ) -> Result<(), StorageError> {
         let head = self.shared.head();
-        for slot in &head.index.select(matchers) {
+        let selected = head.index.select_until(matchers, &self.stop);
+        for (n, slot) in selected.iter().enumerate() {
+            self.check(n)?;
             if let Some(series) = head.in_slot(slot)
                 && series.visible(self.commit, self.mint, self.maxt)
             {
                 each(&head.labels(series));
             }
         }
+        self.stop.check()
     }
 
     /// Calls `each` for the labels of all series of a block that pass the matchers.
@@ -74,7 +94,8 @@ impl<'a> StoreQuerier<'a> {
         matchers: &[Matcher],
         mut each: impl FnMut(&Labels),
     ) -> Result<(), StorageError> {
-        for series in block.block.select(matchers)? {
+        for (n, series) in block.block.select(matchers)?.into_iter().enumerate() {
+            self.check(n)?;
             if !block.all_deleted(series, self.mint, self.maxt)? {
                 each(&block.block.labels(series)?);
             }
@@ -96,9 +117,10 @@ impl<'a> StoreQuerier<'a> {
         if matchers.is_empty() {
             in_head(&self.shared.head(), &mut texts);
         } else {
-            self.for_each(matchers, |labels| of(labels, &mut texts));
+            self.for_each(matchers, |labels| of(labels, &mut texts))?;
         }
         for (_, block) in self.blocks(self.mint, self.maxt) {
+            self.stop.check()?;
             if matchers.is_empty() && !block.has_deletes() {
                 texts.extend(in_block(block)?);
             } else {
@@ -162,7 +184,8 @@ impl Querier for StoreQuerier<'_> {
         let mut found = Found::default();
         {
             let head = self.shared.head();
-            let selected = head.index.select(matchers);
+            let selected = head.index.select_until(matchers, &self.stop);
+            self.stop.check()?;
             let series = selected.iter().filter_map(|slot| {
                 let series = head.in_slot(slot)?;
                 if !series.visible(self.commit, mint, maxt) {
@@ -178,7 +201,9 @@ impl Querier for StoreQuerier<'_> {
             found.by_labels = known.map(|((labels, _), i)| (labels.clone(), i)).collect();
         }
         for (number, block) in blocks {
-            for series in block.block.select(matchers)? {
+            self.stop.check()?;
+            for (n, series) in block.block.select(matchers)?.into_iter().enumerate() {
+                self.check(n)?;
                 if !block.all_deleted(series, mint, maxt)?
                     && let Some(position) = found.position(block.block.labels(series)?, limit)
                 {
@@ -192,6 +217,7 @@ impl Querier for StoreQuerier<'_> {
             shared: self.shared,
             commit: self.commit,
             view: &self.view,
+            stop: &self.stop,
             mint,
             maxt,
             series: found.series,
@@ -244,6 +270,7 @@ struct StoreSeriesSet<'a> {
     shared: &'a Shared,
     commit: u64,
     view: &'a View,
+    stop: &'a StopToken,
     mint: i64,
     maxt: i64,
     /// Labels, and the handle of those that the head has.
@@ -360,6 +387,7 @@ impl SeriesSet for StoreSeriesSet<'_> {
             }
         };
         for (_, block, series) in in_blocks {
+            self.stop.check()?;
             let mut part = SeriesData::default();
             self.read_block(*block, *series, &mut part)?;
             add(part);

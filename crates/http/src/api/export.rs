@@ -14,7 +14,7 @@ use crate::router::Call;
 use crate::selected::Selected;
 use crate::selector::Selection;
 use crate::state::Running;
-use crate::stream::{Out, Stopped, Turn, streamed};
+use crate::stream::{Out, Stopped, read_turn, streamed};
 
 /// Samples of one JSON line; a longer series takes several.
 const LINE_SAMPLES: usize = 10_000;
@@ -45,8 +45,9 @@ pub(crate) async fn export(call: Call, running: Running) -> Response {
         Ok(parameters) => parameters,
         Err(e) => return error_response(&e),
     };
-    let Some(turn) = Turn::wait(&call.state.reads).await else {
-        return super::misc::unavailable(&call.state);
+    let turn = match read_turn(&call.state).await {
+        Ok(turn) => turn,
+        Err(response) => return response,
     };
     streamed(turn, format.content_type(), move |out| {
         write(&running, &selection, format, out)
@@ -88,7 +89,7 @@ fn write(
     }
     if !selection.is_empty() {
         let range = (selection.start_ms, selection.end_ms);
-        let querier = running.querier(range.0, range.1)?;
+        let querier = running.querier_until(range.0, range.1, out.stop.clone())?;
         let mut selected = Selected::new(&*querier, range, &selection.sets)?;
         selected.sort_by_metric();
         let mut data = SeriesData::default();
@@ -99,6 +100,7 @@ fn write(
             limit => selected.len().min(limit),
         };
         for place in 0..wanted {
+            out.stop.check()?;
             selected.read(place, &mut data)?;
             let labels = selected.labels(place);
             match format {

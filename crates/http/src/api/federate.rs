@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use http::header::ACCEPT;
 use tsdb_model::labels::{is_legacy_label_name, is_legacy_metric_name};
@@ -14,15 +15,16 @@ use tsdb_wire::encode::TextWriter;
 use crate::router::Call;
 use crate::selected::Selected;
 use crate::state::Running;
-use crate::stream::{Out, Stopped, Turn, streamed};
+use crate::stream::{Out, Stopped, read_turn, streamed};
 
 const ESCAPED_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
 const UTF8_TYPE: &str = "text/plain; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
 
 /// Writes the page.
 pub(crate) async fn federate(call: Call, running: Running) -> Response {
-    let Some(turn) = Turn::wait(&call.state.reads).await else {
-        return super::misc::unavailable(&call.state);
+    let turn = match read_turn(&call.state).await {
+        Ok(turn) => turn,
+        Err(response) => return response,
     };
     streamed(turn, ESCAPED_TYPE, move |out| {
         let written = write(&call, &running, out);
@@ -58,7 +60,9 @@ fn write(call: &Call, running: &Running, out: &mut Out) -> Result<(), Stopped> {
     let now = call.state.now_ms();
     let lookback = call.state.options.engine.options().lookback_delta_ms;
     let range = (now.saturating_sub(lookback), now);
-    let querier = running.querier(range.0, range.1)?;
+    let timeout = Duration::from_millis(call.state.options.engine.options().timeout_ms);
+    let stop = out.stop.until(Instant::now().checked_add(timeout));
+    let querier = running.querier_until(range.0, range.1, stop.clone())?;
     let mut selected = Selected::new(&*querier, range, &selectors)?;
     selected.sort_by_metric();
     let mut external: BTreeMap<String, String> = call.state.config().global.external_labels.clone();
@@ -71,6 +75,7 @@ fn write(call: &Call, running: &Running, out: &mut Out) -> Result<(), Stopped> {
     };
     let mut data = SeriesData::default();
     for place in 0..selected.len() {
+        stop.check()?;
         selected.read(place, &mut data)?;
         let labels = selected.labels(place);
         if labels.get(METRIC_NAME).is_none() {

@@ -13,7 +13,7 @@ use crate::state::Running;
 /// Names of all labels, or of those of the selected series.
 pub(crate) fn names(call: &Call, running: &Running) -> ApiResult {
     let selection = Selection::from_params(&call.params)?;
-    list(&selection, running, |querier, matchers, limit| {
+    list(call, &selection, running, |querier, matchers, limit| {
         querier.label_names(matchers, limit)
     })
 }
@@ -31,13 +31,14 @@ pub(crate) fn values(call: &Call, running: &Running) -> ApiResult {
         return Err(ApiError::bad_data("invalid label name: \"\""));
     }
     let selection = Selection::from_params(&call.params)?;
-    list(&selection, running, |querier, matchers, limit| {
+    list(call, &selection, running, |querier, matchers, limit| {
         querier.label_values(&name, matchers, limit)
     })
 }
 
 /// A sorted list of what the selectors find, each text once, cut to the limit.
 fn list(
+    call: &Call,
     selection: &Selection,
     running: &Running,
     find: impl Fn(&dyn Querier, &[Matcher], usize) -> Result<Vec<String>, StorageError>,
@@ -45,7 +46,8 @@ fn list(
     if selection.is_empty() {
         return Ok(Success::strings(Vec::new()));
     }
-    let querier = running.querier(selection.start_ms, selection.end_ms)?;
+    let (start, end) = (selection.start_ms, selection.end_ms);
+    let querier = running.querier_until(start, end, call.stop.clone())?;
     let limit = selection.store_limit();
     let mut all = match selection.sets.as_slice() {
         [] => find(&*querier, &[], limit)?,
@@ -54,6 +56,7 @@ fn list(
             // Each list has the first names in order, so the merged list has them, too.
             let mut all = Union::new();
             for matchers in several {
+                call.stop.check()?;
                 all.add(find(&*querier, matchers, limit)?);
             }
             all.sorted()

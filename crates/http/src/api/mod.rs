@@ -1,5 +1,6 @@
 //! The endpoints below `/api/v1` and the plain ones.
 
+pub(crate) mod active;
 pub(crate) mod admin;
 mod ast;
 pub(crate) mod blocks;

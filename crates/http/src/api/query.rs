@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 use tsdb_net::server::Response;
-use tsdb_promql::{CancelToken, Engine, QueryError, QueryOptions, QueryOutput, QueryStats, Value};
+use tsdb_promql::{
+    CancelToken, Engine, QueryError, QueryOptions, QueryOutput, QueryProgress, QueryStats, Value,
+};
 
 use crate::answer::{Success, blocking, error_response};
 use crate::error::{ApiError, ErrorKind};
@@ -12,6 +14,7 @@ use crate::json::{self, ShownStats};
 use crate::params::{Params, parse_duration_ns};
 use crate::query_log::Logged;
 use crate::router::Call;
+use crate::running::Subject;
 use crate::state::{ApiState, Running};
 
 /// Most points per series of a range query.
@@ -34,6 +37,7 @@ struct Ask {
     timeout_ns: Option<i64>,
     lookback_delta_ms: Option<i64>,
     stats: bool,
+    all_stats: bool,
 }
 
 impl Ask {
@@ -81,7 +85,25 @@ impl Ask {
             timeout_ns: params.timeout_ns()?,
             lookback_delta_ms: params.lookback_delta_ms()?,
             stats: !params.get("stats").is_empty(),
+            all_stats: params.get("stats") == "all",
         })
+    }
+}
+
+impl Ask {
+    fn subject(&self, client: String) -> Subject {
+        let (handler, (start_ms, end_ms, step_ms)) = match self.when {
+            When::At(t) => ("/api/v1/query", (t, t, 0)),
+            When::Range { start, end, step } => ("/api/v1/query_range", (start, end, step)),
+        };
+        Subject {
+            query: self.query.clone(),
+            handler,
+            start_ms,
+            end_ms,
+            step_ms,
+            client,
+        }
     }
 }
 
@@ -118,6 +140,15 @@ async fn answer(call: Call, running: Running, ask: Result<Ask, ApiError>) -> Res
     let timeout = timeout(state.options.engine.options().timeout_ms, ask.timeout_ns);
     let count = state.engine_counters.running();
     let began = Instant::now();
+    let cancel = CancelToken::default();
+    let progress = QueryProgress::default();
+    let _guard = CancelOnDrop(cancel.clone());
+    let listed = state.running_queries.enter(
+        ask.subject(client.clone()),
+        state.now_ms(),
+        cancel.clone(),
+        progress.clone(),
+    );
     // Polled once even when no time is left: the text of the query may still be wrong.
     let slot = tokio::time::timeout(timeout, state.queries.clone().acquire_owned()).await;
     let slot = match slot {
@@ -130,14 +161,14 @@ async fn answer(call: Call, running: Running, ask: Result<Ask, ApiError>) -> Res
     };
     let queued = began.elapsed();
     state.engine_counters.observe_queue(queued.as_secs_f64());
-    let cancel = CancelToken::default();
-    let _guard = CancelOnDrop(cancel.clone());
     blocking(move || {
         let options = QueryOptions {
             lookback_delta_ms: ask.lookback_delta_ms,
             timeout_ms: Some(timeout.saturating_sub(queued).as_millis() as u64),
             cancel,
+            progress,
         };
+        let _listed = listed;
         let evaluating = Instant::now();
         let output = evaluate(&state.options.engine, &running, &ask, &options);
         if state.query_log.is_enabled() {
@@ -186,6 +217,7 @@ fn log(
         stats: ShownStats {
             engine,
             queue_seconds: queued.as_secs_f64(),
+            all: true,
         },
         client,
         method: method.as_str(),
@@ -224,11 +256,15 @@ fn success(mut output: QueryOutput, ask: &Ask, queued: Duration) -> Success {
     let stats = ask.stats.then_some(ShownStats {
         engine: output.stats,
         queue_seconds: queued.as_secs_f64(),
+        all: ask.all_stats,
     });
-    let value = output.value;
-    Success::streamed(move |out| json::write_query_data(out, &value, stats.as_ref()))
-        .notes(warnings, infos)
-        .truncated(truncated)
+    let (value, memory) = (output.value, output.memory);
+    Success::streamed(move |out| {
+        let _held_until_sent = memory;
+        json::write_query_data(out, &value, stats.as_ref())
+    })
+    .notes(warnings, infos)
+    .truncated(truncated)
 }
 
 /// Cuts a result to `limit` series; 0 for no limit.
@@ -313,6 +349,7 @@ mod tests {
             timeout_ns: None,
             lookback_delta_ms: None,
             stats: true,
+            all_stats: true,
         };
         assert_eq!(ask, expected);
     }

@@ -6,7 +6,7 @@ use tsdb_codec::histogram_chunk::{
     Appended, CounterResetHeader, ENCODING_FLOAT_HISTOGRAM, FloatHistogramAppender,
 };
 use tsdb_codec::xor::ENCODING_XOR;
-use tsdb_model::{FloatHistogram, MatchOp, Matcher, SeriesData};
+use tsdb_model::{FloatHistogram, MatchOp, Matcher, SeriesData, StopToken};
 use tsdb_net::server::Response;
 use tsdb_wire::remote::encode::{Message, OutgoingChunk, chunked_frames, read_series};
 use tsdb_wire::remote::{ReadQuery, ReadRequest, ResponseType, compress};
@@ -14,7 +14,7 @@ use tsdb_wire::remote::{ReadQuery, ReadRequest, ResponseType, compress};
 use crate::router::Call;
 use crate::selected::Selected;
 use crate::state::Running;
-use crate::stream::{Out, Stopped, Turn, streamed};
+use crate::stream::{Out, Stopped, read_turn, streamed};
 
 /// Samples of one answer that stands in memory, as in Prometheus.
 const MAX_SAMPLES: usize = 50_000_000;
@@ -33,8 +33,9 @@ const STREAM_TYPE: &str = "application/x-streamed-protobuf; proto=prometheus.Chu
 
 /// Answers a read request.
 pub(crate) async fn read(call: Call, running: Running) -> Response {
-    let Some(turn) = Turn::wait(&call.state.reads).await else {
-        return super::misc::unavailable(&call.state);
+    let turn = match read_turn(&call.state).await {
+        Ok(turn) => turn,
+        Err(response) => return response,
     };
     streamed(turn, SAMPLES_TYPE, move |out| {
         let request =
@@ -52,6 +53,7 @@ fn for_each(
     call: &Call,
     running: &Running,
     query: &ReadQuery,
+    stop: &StopToken,
     mut each: impl FnMut(&tsdb_model::Labels, &SeriesData) -> Result<(), Stopped>,
 ) -> Result<(), Stopped> {
     // A query without any matcher asks for nothing.
@@ -70,11 +72,12 @@ fn for_each(
         .filter(|m| !is_external(m))
         .cloned()
         .collect();
-    let querier = running.querier(query.start_ms, query.end_ms)?;
+    let querier = running.querier_until(query.start_ms, query.end_ms, stop.clone())?;
     let mut selected = Selected::new(&*querier, (query.start_ms, query.end_ms), &[own])?;
     selected.add_labels(external.iter().map(|(n, v)| (n.as_str(), v.as_str())));
     let mut data = SeriesData::default();
     for place in 0..selected.len() {
+        stop.check()?;
         selected.read(place, &mut data)?;
         if !data.values.is_empty() || !data.histograms.is_empty() {
             each(&selected.labels(place), &data)?;
@@ -89,11 +92,12 @@ fn samples(
     queries: &[ReadQuery],
     out: &mut Out,
 ) -> Result<(), Stopped> {
+    let stop = out.stop.clone();
     let mut response = Message::new();
     let mut count = 0;
     for query in queries {
         let mut result = Message::new();
-        for_each(call, running, query, |labels, data| {
+        for_each(call, running, query, &stop, |labels, data| {
             count += data.values.len() + data.histograms.len();
             if count > MAX_SAMPLES {
                 let text = format!("exceeded sample limit ({MAX_SAMPLES})");
@@ -130,8 +134,9 @@ fn chunks(
     out: &mut Out,
 ) -> Result<(), Stopped> {
     out.content_type(STREAM_TYPE);
+    let stop = out.stop.clone();
     for (number, query) in queries.iter().enumerate() {
-        for_each(call, running, query, |labels, data| {
+        for_each(call, running, query, &stop, |labels, data| {
             let cut = Cutter::cut(data)
                 .map_err(|text| Stopped::Refused(StatusCode::INTERNAL_SERVER_ERROR, text))?;
             let outgoing: Vec<OutgoingChunk<'_>> = cut.iter().map(Chunk::outgoing).collect();

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::json;
-use tsdb_model::{METRIC_NAME, Matcher, Metadata, Querier, StorageError};
+use tsdb_model::{METRIC_NAME, Matcher, Metadata, Querier, StopToken, StorageError};
 use tsdb_net::server::Response;
 
 use crate::answer::error_response;
@@ -20,7 +20,7 @@ use crate::params::{Params, parse_bool, parse_int, quoted};
 use crate::router::Call;
 use crate::selector::Union;
 use crate::state::Running;
-use crate::stream::{Out, Stopped, Turn, streamed};
+use crate::stream::{Out, Stopped, read_turn, streamed};
 use score::{Algorithm, Filter};
 
 const CONTENT_TYPE: &str = "application/x-ndjson; charset=utf-8";
@@ -71,8 +71,9 @@ async fn search(what: What, call: Call, running: Running) -> Response {
         Ok(wanted) => wanted,
         Err(e) => return error_response(&e),
     };
-    let Some(turn) = Turn::wait(&call.state.reads).await else {
-        return super::misc::unavailable(&call.state);
+    let turn = match read_turn(&call.state).await {
+        Ok(turn) => turn,
+        Err(response) => return response,
     };
     streamed(turn, CONTENT_TYPE, move |out| wanted.answer(&running, out)).await
 }
@@ -179,7 +180,7 @@ impl Wanted {
     }
 
     fn answer(&self, running: &Running, out: &mut Out) -> Result<(), Stopped> {
-        let mut found = self.find(running)?;
+        let mut found = self.find(running, &out.stop)?;
         let has_more = found.len() > self.limit;
         found.truncate(self.limit);
         let metadata = if self.include_metadata && !found.is_empty() {
@@ -200,8 +201,12 @@ impl Wanted {
     }
 
     /// What passes, in the order wanted; one more than the limit when there is more.
-    fn find(&self, running: &Running) -> Result<Vec<(String, f64)>, StorageError> {
-        let querier = running.db.querier(self.range.0, self.range.1)?;
+    fn find(
+        &self,
+        running: &Running,
+        stop: &StopToken,
+    ) -> Result<Vec<(String, f64)>, StorageError> {
+        let querier = running.querier_until(self.range.0, self.range.1, stop.clone())?;
         let all = match self.sets.as_slice() {
             [] => self.names(&*querier, &[])?,
             [only] => self.names(&*querier, only)?,

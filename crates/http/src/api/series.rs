@@ -25,7 +25,8 @@ pub(crate) fn series(call: &Call, running: &Running) -> ApiResult {
         .map_err(|e| ApiError::invalid("match[]", e))?;
     let mut found: Union<Labels> = Union::new();
     if !selection.is_empty() {
-        let querier = running.querier(selection.start_ms, selection.end_ms)?;
+        let (start, end) = (selection.start_ms, selection.end_ms);
+        let querier = running.querier_until(start, end, call.stop.clone())?;
         let hints = SelectHints {
             start_ms: selection.start_ms,
             end_ms: selection.end_ms,
@@ -35,6 +36,7 @@ pub(crate) fn series(call: &Call, running: &Running) -> ApiResult {
             labels_only: true,
         };
         for matchers in &selection.sets {
+            call.stop.check()?;
             let set = querier.select(&hints, matchers)?;
             found.add((0..set.len()).map(|i| set.labels(i)));
         }

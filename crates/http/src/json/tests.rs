@@ -10,6 +10,7 @@ fn output(value: Value) -> QueryOutput {
         value,
         annotations: Annotations::default(),
         stats: QueryStats::default(),
+        memory: Arc::default(),
     }
 }
 
@@ -136,9 +137,13 @@ fn statistics_are_plain_decimals() {
         engine: QueryStats {
             eval_total_seconds: 0.000_014_243,
             peak_samples: 3,
+            peak_bytes: 48,
+            series: 2,
+            cpu_seconds: 0.5,
             ..Default::default()
         },
         queue_seconds: 1e-9,
+        all: false,
     };
     let mut out = String::new();
     write_query_data(&mut out, &Value::Vector(Vec::new()), Some(&stats)).unwrap();
@@ -146,6 +151,11 @@ fn statistics_are_plain_decimals() {
         out,
         r#"{"resultType":"vector","result":[],"stats":{"timings":{"evalTotalTime":0.000014243,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0,"execQueueTime":0.000000001,"execTotalTime":0.000014244},"samples":{"totalQueryableSamples":0,"peakSamples":3}}}"#
     );
+    let all = ShownStats { all: true, ..stats };
+    let mut out = String::new();
+    all.write(&mut out);
+    let end = r#""peakSamples":3},"memory":{"peakBytes":48},"series":{"selected":2},"cpu":{"seconds":0.5}}"#;
+    assert!(out.ends_with(end), "{out}");
 }
 
 #[test]

@@ -190,3 +190,16 @@ proptest! {
         prop_assert_eq!(parse_rfc3339_ms(&crate::json::rfc3339_ms(ms)), Some(ms));
     }
 }
+
+#[test]
+fn many_parameters_are_refused_and_take_no_memory() {
+    let ok = Params::from_query(&"a&".repeat(MAX_PARAMS));
+    assert!(ok.check_number().is_ok());
+    let hostile = Params::from_query(&"a&".repeat(MAX_PARAMS + 1));
+    assert!(hostile.pairs.len() <= MAX_PARAMS);
+    let error = hostile.check_number().unwrap_err();
+    assert_eq!(
+        error.message,
+        "too many parameters: a request may have 10000"
+    );
+}

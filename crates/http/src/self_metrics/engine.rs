@@ -40,6 +40,17 @@ pub(super) fn write(page: &mut Page, state: &ApiState) {
         "Samples read by queries, each counted once per step that used it.",
         samples,
     );
+    let memory = state.options.engine.memory();
+    page.gauge(
+        "tsdb_query_memory_bytes",
+        "Memory that running queries and answers being sent have taken.",
+        memory.used() as f64,
+    );
+    page.gauge(
+        "tsdb_query_memory_limit_bytes",
+        "Memory that they may take together; 0 for no limit.",
+        memory.limit() as f64,
+    );
     page.gauge(
         "prometheus_engine_query_log_enabled",
         "1 when queries are logged, else 0.",

@@ -222,3 +222,41 @@ async fn stopping() {
     assert_eq!((answer.status, answer.text()), (503, "Service Unavailable"));
     assert_eq!(answer.header("x-prometheus-stopping"), "true");
 }
+
+#[tokio::test]
+async fn too_many_parameters() {
+    let server = TestServer::new();
+    let answer = server.post("/api/v1/labels", &"a&".repeat(100_000)).await;
+    assert_eq!(answer.status, 400);
+    assert!(answer.text().contains("too many parameters"));
+}
+
+#[tokio::test]
+async fn memory_comes_back_when_the_answer_is_sent() {
+    let server = TestServer::with(crate::ApiOptions {
+        engine: std::sync::Arc::new(tsdb::Engine::new(tsdb::EngineOptions {
+            max_query_bytes: 1000,
+            max_total_bytes: 100_000,
+            ..tsdb::EngineOptions::default()
+        })),
+        ..crate::ApiOptions::default()
+    });
+    let path = "/api/v1/query?query=up&time=1700000016";
+    server.get(path).await.data();
+    assert_eq!(server.state.options.engine.memory().used(), 0);
+    let path = "/api/v1/query_range?query=up&start=1700000000&end=1700000300&step=1";
+    expect(
+        &server,
+        path,
+        422,
+        "execution",
+        "query processing would load too many samples into memory in query execution: *",
+    )
+    .await;
+    assert_eq!(server.state.options.engine.memory().used(), 0);
+    let page = server.get("/metrics").await;
+    assert!(
+        page.text()
+            .contains("\ntsdb_query_memory_limit_bytes 100000\n")
+    );
+}

@@ -62,6 +62,8 @@ impl<A: Accumulator> Fold<'_, '_, A> {
         let place = self.grouping.group(&series.labels);
         if place == self.groups.len() {
             self.charge.add(self.grid.steps)?;
+            let states = self.grid.steps.saturating_mul(A::STEP_BYTES);
+            self.charge.add_bytes(states + self.grouping.bytes(place))?;
             self.groups.push(Group {
                 drop_name: false,
                 floats: A::new(self.grid.steps),
@@ -327,11 +329,12 @@ impl<'q> Evaluator<'q> {
                     }
                 };
                 if place >= counts.len() {
+                    charge.add_bytes(grouping.bytes(place) + size_of::<HashMap<usize, u64>>())?;
                     counts.resize_with(place + 1, HashMap::new);
                 }
                 let count = counts[place].entry(step).or_insert_with(|| 0);
                 if *count == 0 {
-                    charge.add(1)?;
+                    charge.add(2)?; // the table of counts has gaps
                 }
                 *count += 1;
             }

@@ -148,7 +148,8 @@ impl<'q> Evaluator<'q> {
             .flatten()
             .filter(|s| !s.is_empty())
             .collect();
-        let charge = self.limits.hold(series.iter().map(Series::samples).sum())?;
+        let mut charge = self.limits.charge();
+        charge.set_series(&series)?;
         let series = self.unite(series, grid)?;
         Ok(Frame { series, charge })
     }

@@ -233,6 +233,9 @@ impl<'q> Evaluator<'q> {
         let mut frame = self.vector(argument(call, 0)?, grid)?;
         for series in &mut frame.series {
             self.limits.check()?;
+            frame
+                .charge
+                .add_bytes(replace.result_bytes(&series.labels))?;
             if let Some(labels) = replace.apply(&series.labels) {
                 series.labels = labels;
                 series.drop_name &= !replace.sets_metric_name();
@@ -249,6 +252,7 @@ impl<'q> Evaluator<'q> {
         let mut frame = self.vector(argument(call, 0)?, grid)?;
         for series in &mut frame.series {
             self.limits.check()?;
+            frame.charge.add_bytes(join.result_bytes(&series.labels))?;
             series.labels = join.apply(&series.labels);
             series.drop_name &= !join.sets_metric_name();
         }

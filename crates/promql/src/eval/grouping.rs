@@ -56,6 +56,13 @@ impl<'a> Grouping<'a> {
         group
     }
 
+    /// Memory that a group takes here.
+    pub(super) fn bytes(&self, group: usize) -> usize {
+        let labels = self.labels.get(group).map_or(0, Labels::heap_bytes);
+        // Twice the number: the table has gaps.
+        labels + 2 * size_of::<usize>() + size_of::<Labels>()
+    }
+
     /// Labels of the groups.
     pub(super) fn into_labels(self) -> Vec<Labels> {
         self.labels

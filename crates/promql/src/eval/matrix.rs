@@ -111,6 +111,7 @@ impl<'q> Evaluator<'q> {
             let count = series.floats.len() + histograms.sum::<usize>();
             if count > 0 {
                 charge.add(count)?;
+                charge.add_bytes(size_of::<RangeSeries>() + series.labels.heap_bytes())?;
                 self.limits.count_read(count as u64);
                 out.push(series);
             }

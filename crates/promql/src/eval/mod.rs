@@ -137,20 +137,16 @@ impl<'q> Evaluator<'q> {
     /// A frame of these series, those without values left out.
     fn frame(&self, mut series: Vec<Series>) -> Result<Frame<'q>, QueryError> {
         series.retain(|s| !s.is_empty());
-        let samples = series.iter().map(Series::samples).sum();
-        Ok(Frame {
-            series,
-            charge: self.limits.hold(samples)?,
-        })
+        let mut charge = self.limits.charge();
+        charge.set_series(&series)?;
+        Ok(Frame { series, charge })
     }
 
     /// The series of `frame` changed.
     fn reframe(mut frame: Frame<'q>, series: Vec<Series>) -> Result<Frame<'q>, QueryError> {
         frame.series = series;
         frame.series.retain(|s| !s.is_empty());
-        frame
-            .charge
-            .set(frame.series.iter().map(Series::samples).sum())?;
+        frame.charge.set_series(&frame.series)?;
         Ok(frame)
     }
 

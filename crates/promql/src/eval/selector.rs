@@ -59,9 +59,12 @@ impl<'q> Evaluator<'q> {
             limit: 0,
             labels_only: false,
         };
-        self.querier
+        let set = self
+            .querier
             .select(&hints, matchers)
-            .map_err(QueryError::Storage)
+            .map_err(QueryError::Storage)?;
+        self.limits.selected(set.len())?;
+        Ok(set)
     }
 
     /// Value of an instant selector.
@@ -153,7 +156,7 @@ impl<'q> Evaluator<'q> {
             }
             self.window_notes(&notes, series.labels.metric_name(), span, span);
             if !series.is_empty() {
-                frame.charge.add(series.samples())?;
+                frame.charge.add_series(&series)?;
                 self.limits.count_read(series.samples() as u64);
                 frame.series.push(series);
             }

@@ -177,8 +177,8 @@ impl<'q> Evaluator<'q> {
     pub(super) fn collect<S: SeriesSource>(&self, source: &S) -> Result<Frame<'q>, QueryError> {
         let mut frame = self.empty();
         self.make_all(source, |series| {
-            frame.charge.add(series.samples())?;
             series.floats.give_back();
+            frame.charge.add_series(series)?;
             frame.series.push(std::mem::take(series));
             Ok(())
         })?;
@@ -261,7 +261,10 @@ impl<'q> Evaluator<'q> {
         };
         std::thread::scope(|scope| {
             for _ in 1..self.threads.min(count) {
-                scope.spawn(work);
+                scope.spawn(|| {
+                    let _cpu = self.limits.count_cpu();
+                    work();
+                });
             }
             work();
         });

@@ -411,3 +411,65 @@ fn types_of_queries() {
     assert!(engine.range(&store, "1", 1, 0, 1, &options).is_err());
     assert!(engine.range(&store, "1", 0, 1, 0, &options).is_err());
 }
+
+#[test]
+fn memory_budgets() {
+    let store = TestStore::with_series(200);
+    let engine = |max_query_bytes, max_total_bytes| {
+        Engine::new(EngineOptions {
+            max_query_bytes,
+            max_total_bytes,
+            experimental_functions: true,
+            ..EngineOptions::default()
+        })
+    };
+    let small = engine(80_000, 0);
+    let long = "x".repeat(1000);
+    for hostile in [
+        // Each value is a label of a series of its own.
+        format!("count_values(\"{long}\", m_total)"),
+        // Labels grow.
+        format!("label_replace(m_total, \"a\", \"{long}\", \"\", \".*\")"),
+        "label_join(m_total, \"a\", \"".to_string() + &long + "\", \"instance\", \"instance\")",
+        "label_replace(m_total, \"a\", \"".to_string()
+            + &"$1".repeat(300)
+            + "\", \"instance\", \"(.*)\")",
+        // Many steps of many series.
+        "max_over_time(m_total[1h:10s])".into(),
+        "m_total or g or up or m_total offset 1m".into(),
+    ] {
+        let Err(error) = run_range(&small, &store, &hostile) else {
+            panic!("{}", &hostile[..40]);
+        };
+        assert!(
+            matches!(error, QueryError::QueryMemory(80_000)),
+            "{error}: {hostile}"
+        );
+        let text = error.to_string();
+        assert!(text.starts_with(
+            "query processing would load too many samples into memory in query execution"
+        ));
+    }
+    assert!(run_range(&small, &store, "sum(rate(m_total[5m]))").is_ok());
+    assert_eq!(small.memory().used(), 0);
+
+    // A result takes part of the memory of all until it is dropped.
+    let shared = engine(0, 1_000_000);
+    let mut held = Vec::new();
+    let error = loop {
+        match run_range(&shared, &store, "m_total") {
+            Ok(output) => held.push(output),
+            Err(e) => break e,
+        }
+        assert!(held.len() < 1000);
+        assert_eq!(
+            shared.memory().used(),
+            held.iter().map(|o| o.value.bytes()).sum::<usize>()
+        );
+    };
+    assert!(matches!(error, QueryError::AllQueriesMemory), "{error}");
+    assert!(!held.is_empty());
+    held.clear();
+    assert_eq!(shared.memory().used(), 0);
+    assert!(run_range(&shared, &store, "m_total").is_ok());
+}

@@ -44,6 +44,13 @@ impl LabelReplace {
         Some(with_label(labels, &self.destination, &value))
     }
 
+    /// Most bytes that the label set may have afterwards: each `$` may stand for the whole source.
+    pub fn result_bytes(&self, labels: &Labels) -> usize {
+        let references = self.replacement.bytes().filter(|b| *b == b'$').count();
+        let source = labels.value(&self.source).len();
+        labels.heap_bytes() + self.replacement.len() + references.saturating_mul(source)
+    }
+
     /// True when what is set is the metric name, which then must not be dropped.
     pub fn sets_metric_name(&self) -> bool {
         self.destination == METRIC_NAME
@@ -76,6 +83,13 @@ impl LabelJoin {
             separator: separator.to_string(),
             sources,
         })
+    }
+
+    /// Bytes that the label set has afterwards, at most.
+    pub fn result_bytes(&self, labels: &Labels) -> usize {
+        let values = self.sources.iter().map(|s| labels.value(s).len());
+        let separators = self.sources.len().saturating_mul(self.separator.len());
+        values.fold(labels.heap_bytes() + separators, usize::saturating_add)
     }
 
     /// The label set with the joined values as destination.

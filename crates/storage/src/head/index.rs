@@ -6,9 +6,12 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
-use tsdb_model::{MatchOp, Matcher};
+use tsdb_model::{MatchOp, Matcher, StopToken};
 
 use super::postings::Postings;
+
+/// Values looked at between two looks at the clock.
+const CHECK: usize = 1024;
 
 /// One label name.
 #[derive(Debug, Default)]
@@ -76,6 +79,11 @@ impl Index {
 
     /// Slots of the series that pass all matchers.
     pub(crate) fn select(&self, matchers: &[Matcher]) -> RoaringBitmap {
+        self.select_until(matchers, &StopToken::default())
+    }
+
+    /// The same, but means nothing when `stop` said so on the way.
+    pub(crate) fn select_until(&self, matchers: &[Matcher], stop: &StopToken) -> RoaringBitmap {
         // Those that need a label give a set to start from, the cheap ones first; those that a
         // series without the label passes take away.
         let (mut takers, mut givers): (Vec<_>, Vec<_>) =
@@ -89,8 +97,8 @@ impl Index {
                     postings.restrict(&mut before);
                     before
                 }
-                (Some(before), None) => before & self.with_value(matcher, true),
-                (None, _) => self.with_value(matcher, true),
+                (Some(before), None) => before & self.with_value(matcher, true, stop),
+                (None, _) => self.with_value(matcher, true, stop),
             };
             if now.is_empty() {
                 return now;
@@ -102,7 +110,7 @@ impl Index {
             if found.is_empty() {
                 break;
             }
-            found -= self.with_value(matcher, false);
+            found -= self.with_value(matcher, false, stop);
         }
         found
     }
@@ -117,7 +125,7 @@ impl Index {
     }
 
     /// Series that have the matcher's label with a value that passes (or does not).
-    fn with_value(&self, matcher: &Matcher, passes: bool) -> RoaringBitmap {
+    fn with_value(&self, matcher: &Matcher, passes: bool, stop: &StopToken) -> RoaringBitmap {
         let mut out = RoaringBitmap::new();
         let Some(name) = self.names.get(matcher.name.as_str()) else {
             return out;
@@ -150,8 +158,8 @@ impl Index {
             None => {
                 let prefix = matcher.regex().filter(|_| named).map_or("", |r| r.prefix());
                 let from = (Bound::Included(prefix), Bound::Unbounded);
-                for (value, postings) in name.values.range::<str, _>(from) {
-                    if !value.starts_with(prefix) {
+                for (i, (value, postings)) in name.values.range::<str, _>(from).enumerate() {
+                    if !value.starts_with(prefix) || (i % CHECK == 0 && stop.check().is_err()) {
                         break;
                     }
                     if matcher.matches(value) == passes {

@@ -10,6 +10,9 @@ use crate::functions::quantile::{Variance, quantile};
 
 /// What an aggregation keeps of the floats of a group, for all steps.
 pub(super) trait Accumulator {
+    /// Memory that a step takes.
+    const STEP_BYTES: usize;
+
     /// Of no floats at any of so many steps.
     fn new(steps: usize) -> Self;
     /// Takes in one float.
@@ -27,6 +30,8 @@ pub(super) struct Sums {
 }
 
 impl Accumulator for Sums {
+    const STEP_BYTES: usize = 2 * size_of::<f64>();
+
     fn new(steps: usize) -> Self {
         // Of all numbers only -0 added to any other leaves it as it is.
         Self {
@@ -66,6 +71,8 @@ pub(super) trait State: Clone {
 }
 
 impl<S: State> Accumulator for Vec<S> {
+    const STEP_BYTES: usize = size_of::<S>();
+
     fn new(steps: usize) -> Self {
         vec![S::NONE; steps]
     }
