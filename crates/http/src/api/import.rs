@@ -66,12 +66,14 @@ pub(crate) async fn import(mut call: Call, running: Running) -> Response {
         Some(body) => Upload::of(body),
         None => Upload::whole(std::mem::take(&mut call.body)),
     };
-    let Some(body) = upload.decoded(encoding) else {
-        let text = format!("{encoding} encoding is not accepted");
-        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text);
-    };
+    let encoding = encoding.to_string();
     let work = move || {
         let _turn = turn;
+        // Reads already, so it must be on this thread.
+        let Some(body) = upload.decoded(&encoding) else {
+            let text = format!("{encoding} encoding is not accepted");
+            return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text);
+        };
         let import = Import {
             db: &running.db,
             now_ms: call.state.now_ms(),
