@@ -98,7 +98,8 @@ async fn long_queries_end_in_time() {
             began.elapsed() < 500 * Duration::from_millis(1) + 2 * SOON,
             "{shown}"
         );
-        if query != long {
+        // The others may be done in time.
+        if [nested.as_str(), &functions, &regex].contains(&query) || query.contains("100y") {
             assert!(matches!(answer.status, 400 | 422 | 503), "{shown}");
         }
     }
